@@ -1,0 +1,83 @@
+use crate::io::Outputs;
+use crate::message::{BarrierKind, Message};
+use crate::{CallId, Epoch, Output, Rank, Refusal, Violation};
+use alloc::collections::BTreeMap;
+
+/// The barrier of all ranks: each arrives at the coordinator, which releases all.
+///
+/// Invariant: ranks differ by at most one barrier passed, since nobody is released before all arrived.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Barrier {
+    nodes: u16,
+    passed: Epoch,
+    waiting: Option<(CallId, BarrierKind)>,
+    /// At the coordinator only.
+    arrived: BTreeMap<Rank, BarrierKind>,
+}
+
+impl Barrier {
+    pub(crate) fn new(nodes: u16) -> Self {
+        Self { nodes, passed: Epoch(0), waiting: None, arrived: BTreeMap::new() }
+    }
+
+    pub(crate) fn on_call(&mut self, id: CallId, kind: BarrierKind, out: &mut Outputs) {
+        if self.waiting.is_some() {
+            return out.push(Output::Refused { id, why: Refusal::BarrierBusy });
+        }
+        self.waiting = Some((id, kind));
+        out.send(COORDINATOR, Message::BarrierArrive { kind, epoch: self.passed }, None);
+    }
+
+    pub(crate) fn on_arrive(
+        &mut self,
+        from: Rank,
+        kind: BarrierKind,
+        epoch: Epoch,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        if epoch != self.passed {
+            return Err("a rank arrives at the barrier that all passed to");
+        }
+        if self.arrived.insert(from, kind).is_some() {
+            return Err("a rank arrives at a barrier once");
+        }
+        if let Some(violation) = self.mismatch() {
+            out.push(Output::Fail { violation });
+        } else if self.arrived.len() == usize::from(self.nodes) {
+            self.arrived.clear();
+            for rank in (0..self.nodes).map(Rank) {
+                out.send(rank, Message::BarrierRelease { kind, epoch }, None);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_release(
+        &mut self,
+        from: Rank,
+        kind: BarrierKind,
+        epoch: Epoch,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        match self.waiting {
+            Some((id, waiting))
+                if from == COORDINATOR && waiting == kind && epoch == self.passed =>
+            {
+                self.waiting = None;
+                self.passed = self.passed.next();
+                out.push(Output::Granted { id });
+                Ok(())
+            }
+            _ => Err("the coordinator releases a barrier this rank waits at"),
+        }
+    }
+
+    fn mismatch(&self) -> Option<Violation> {
+        let at = |kind| self.arrived.iter().find(|(_, k)| **k == kind).map(|(rank, _)| *rank);
+        let (waiting, leaving) = (at(BarrierKind::Program)?, at(BarrierKind::Finalize)?);
+        Some(Violation::BarrierMismatch { waiting, leaving })
+    }
+}
+
+/// The rank that counts arrivals.
+pub(crate) const COORDINATOR: Rank = Rank(0);

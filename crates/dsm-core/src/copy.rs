@@ -1,0 +1,306 @@
+use crate::io::Outputs;
+use crate::message::{Message, Payload, Right};
+use crate::mutant::{Mutant, Planted};
+use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// This rank's own copies: what its threads may do, what they wait for, what the homes demand.
+///
+/// Invariant: a page's [`State`] is what its home believes or will have made true by the demands that
+/// are under way or deferred here. A page absent from `pages` is in its initial state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Copies {
+    rank: Rank,
+    holds: bool,
+    planted: Planted,
+    pages: BTreeMap<PageId, Copy>,
+    /// Requests sent and not granted yet.
+    pending: BTreeMap<PageId, Access>,
+    /// Pages in their minimum hold time.
+    held: BTreeSet<PageId>,
+    /// Demands that wait for a grant under way or for the hold time, in order of arrival.
+    deferred: BTreeMap<PageId, VecDeque<Demand>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Copy {
+    state: State,
+    epoch: Epoch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum State {
+    /// Owned by its home, never written, not mapped: the initial state at the home.
+    Fresh,
+    /// No copy: the initial state elsewhere.
+    Invalid,
+    /// A copy to read; other ranks may have one too.
+    Shared,
+    /// The only copy, not written since it came; may be written without asking.
+    Exclusive,
+    /// The only copy, to read and write.
+    Modified,
+}
+
+/// What a home wants of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Demand {
+    Forward { right: Right, to: Rank, epoch: Epoch, have: Epoch },
+    Invalidate { have: Epoch },
+}
+
+impl Copies {
+    pub(crate) fn new(rank: Rank, holds: bool, planted: Planted) -> Self {
+        Self {
+            rank,
+            holds,
+            planted,
+            pages: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            held: BTreeSet::new(),
+            deferred: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn state(&self, page: PageId, home: Rank) -> State {
+        self.copy(page, home).state
+    }
+
+    pub(crate) fn awaits_content(&self, page: PageId, home: Rank) -> bool {
+        self.pending.contains_key(&page) && self.state(page, home) == State::Invalid
+    }
+
+    pub(crate) fn on_fault(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
+        let Copy { state, epoch } = self.copy(page, home);
+        match (state, access) {
+            // Another thread's fault already brought what this one needs.
+            (State::Modified, _) | (State::Shared | State::Exclusive, Access::Read) => {
+                out.push(Output::Resume { page });
+            }
+            (State::Fresh, _) => {
+                out.push(Output::Install { page, access: Access::Write, source: Source::Zero });
+                self.open(page, Copy { state: State::Modified, epoch }, out);
+            }
+            (State::Exclusive, _) => {
+                out.push(Output::Protect { page, access: Access::Write });
+                self.open(page, Copy { state: State::Modified, epoch }, out);
+            }
+            (State::Shared | State::Invalid, _) => self.request(page, access, home, out),
+        }
+    }
+
+    /// One request a page at a time: whoever needs more than it brings faults again after the grant.
+    fn request(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
+        if let alloc::collections::btree_map::Entry::Vacant(slot) = self.pending.entry(page) {
+            slot.insert(access);
+            out.send(home, Message::Request { page, access }, None);
+        }
+    }
+
+    pub(crate) fn on_grant(
+        &mut self,
+        page: PageId,
+        granted: (Right, Epoch, Payload),
+        home: Rank,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let (right, epoch, payload) = granted;
+        let copy = self.copy(page, home);
+        let access = *self.pending.get(&page).ok_or("a grant answers a request under way")?;
+        if access == Access::Write && right != Right::Modified {
+            return Err("a write request is answered by the right to write");
+        }
+        if epoch <= copy.epoch {
+            return Err("a grant is younger than the copy it replaces");
+        }
+        let state = State::from(right);
+        let access = state.access();
+        match (payload, copy.state) {
+            (Payload::Attached, State::Invalid) => {
+                out.push(Output::Install { page, access, source: Source::ServiceView });
+            }
+            (Payload::Zero, State::Invalid) => {
+                out.push(Output::Install { page, access, source: Source::Zero });
+            }
+            (Payload::Held, State::Shared) if state == State::Modified => {
+                out.push(Output::Protect { page, access });
+            }
+            (Payload::Held, _) => return Err("a grant without content upgrades a shared copy"),
+            (_, _) => return Err("a grant with content replaces no copy"),
+        }
+        self.pending.remove(&page);
+        self.open(page, Copy { state, epoch }, out);
+        self.drain(page, home, out);
+        Ok(())
+    }
+
+    /// The page is usable: let its threads go on, for a minimum time at least.
+    fn open(&mut self, page: PageId, copy: Copy, out: &mut Outputs) {
+        self.pages.insert(page, copy);
+        out.push(Output::Resume { page });
+        if self.holds && self.held.insert(page) {
+            out.push(Output::Hold { page });
+        }
+    }
+
+    pub(crate) fn on_demand(
+        &mut self,
+        page: PageId,
+        demand: Demand,
+        home: Rank,
+        limit: usize,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let queue = self.deferred.entry(page).or_default();
+        if queue.len() >= limit {
+            return Err("demands on one page are no more than the ranks");
+        }
+        queue.push_back(demand);
+        self.drain(page, home, out);
+        Ok(())
+    }
+
+    pub(crate) fn on_hold_over(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
+        self.held.remove(&page);
+        self.drain(page, home, out);
+    }
+
+    /// Meets the demands on a page, in order, up to the first that must wait.
+    fn drain(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
+        while let Some(demand) = self.deferred.get(&page).and_then(VecDeque::front).copied() {
+            match self.try_meet(page, demand, home, out) {
+                Ok(Met::Now) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
+                Ok(Met::Later) => return,
+                Err(why) => return out.fail(home, demand.message(page), why),
+            };
+        }
+        self.deferred.remove(&page);
+    }
+
+    fn try_meet(
+        &mut self,
+        page: PageId,
+        demand: Demand,
+        home: Rank,
+        out: &mut Outputs,
+    ) -> Result<Met, &'static str> {
+        let Copy { state, epoch } = self.copy(page, home);
+        let have = demand.have();
+        if have < epoch {
+            return Err("a demand names the newest copy");
+        }
+        if have > epoch && !self.pending.contains_key(&page) {
+            return Err("a demand names a copy that was granted or is under way");
+        }
+        if have > epoch || self.held.contains(&page) {
+            return Ok(Met::Later);
+        }
+        match demand {
+            Demand::Invalidate { .. } if state != State::Shared => {
+                return Err("an invalidation finds a shared copy");
+            }
+            Demand::Invalidate { have } => {
+                self.shrink(page, State::Invalid, have, out);
+                out.send(home, Message::Ack { page, epoch: have }, None);
+            }
+            Demand::Forward { right, to, epoch, have } => {
+                let grant = |payload| Message::Grant { page, right, epoch, payload };
+                let keep = if right == Right::Shared { State::Shared } else { State::Invalid };
+                let keep = Copy { state: keep, epoch: have };
+                self.hand_over(page, state, keep, (to, &grant), out)?;
+            }
+        }
+        Ok(Met::Now)
+    }
+
+    /// Sends the page to the next holder and keeps no more than `keep`.
+    fn hand_over(
+        &mut self,
+        page: PageId,
+        state: State,
+        keep: Copy,
+        (to, grant): (Rank, &dyn Fn(Payload) -> Message),
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let send_page = |out: &mut Outputs| {
+            out.send(to, grant(Payload::Attached), Some(Attachment::Page(page)));
+        };
+        match state {
+            State::Invalid => return Err("a forward finds the owner's copy"),
+            State::Fresh if keep.state == State::Shared => {
+                return Err("a page never written is handed over whole");
+            }
+            State::Fresh => {
+                self.pages.insert(page, keep);
+                out.send(to, grant(Payload::Zero), None);
+            }
+            _ if self.planted.is(Mutant::SendBeforeProtect) => {
+                send_page(out);
+                self.shrink(page, keep.state, keep.epoch, out);
+            }
+            // The page is read only once no thread here can store to it any more.
+            State::Shared | State::Exclusive | State::Modified => {
+                self.shrink(page, keep.state, keep.epoch, out);
+                send_page(out);
+            }
+        }
+        Ok(())
+    }
+
+    fn shrink(&mut self, page: PageId, state: State, epoch: Epoch, out: &mut Outputs) {
+        let before = self.pages.insert(page, Copy { state, epoch });
+        if before.is_some_and(|copy| copy.state.access() > state.access()) {
+            out.push(Output::Protect { page, access: state.access() });
+        }
+    }
+
+    fn copy(&self, page: PageId, home: Rank) -> Copy {
+        let initial = if home == self.rank { State::Fresh } else { State::Invalid };
+        let initial = Copy { state: initial, epoch: Epoch(0) };
+        self.pages.get(&page).copied().unwrap_or(initial)
+    }
+}
+
+impl State {
+    pub(crate) fn access(self) -> Access {
+        match self {
+            Self::Fresh | Self::Invalid => Access::None,
+            Self::Shared | Self::Exclusive => Access::Read,
+            Self::Modified => Access::Write,
+        }
+    }
+}
+
+impl From<Right> for State {
+    fn from(right: Right) -> Self {
+        match right {
+            Right::Shared => Self::Shared,
+            Right::Exclusive => Self::Exclusive,
+            Right::Modified => Self::Modified,
+        }
+    }
+}
+
+/// Whether a demand was met, or waits for a grant under way or the hold time.
+enum Met {
+    Now,
+    Later,
+}
+
+impl Demand {
+    /// The message that made the demand.
+    fn message(self, page: PageId) -> Message {
+        match self {
+            Self::Forward { right, to, epoch, have } => {
+                Message::Forward { page, right, to, epoch, have }
+            }
+            Self::Invalidate { have } => Message::Invalidate { page, have },
+        }
+    }
+
+    fn have(self) -> Epoch {
+        match self {
+            Self::Forward { have, .. } | Self::Invalidate { have } => have,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+use crate::io::Outputs;
+use crate::message::{Message, Payload, Right};
+use crate::mutant::{Mutant, Planted};
+use crate::{Access, Epoch, PageId, Rank};
+use alloc::collections::{BTreeMap, VecDeque};
+
+/// What this rank knows as the home of its pages: who owns each, who shares it, who waits for it.
+///
+/// Invariant: the home decides the grants of a page one after the other, each with the next epoch. It
+/// does not wait for a grant to arrive: a demand names the epoch of the copy it is about, and a copy that
+/// is still on its way meets the demand when it is there. Only a writer waits, for the acks of sharers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Directory {
+    rank: Rank,
+    planted: Planted,
+    /// A page that is absent has only ever been its home's.
+    entries: BTreeMap<PageId, Entry>,
+    transfers: BTreeMap<PageId, Transfer>,
+}
+
+/// The copyset of one page: the owner and the other sharers, each with the epoch of its copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Entry {
+    epoch: Epoch,
+    owner: Rank,
+    owner_epoch: Epoch,
+    sharers: BTreeMap<Rank, Epoch>,
+}
+
+/// A write request that waits for acks, and the requests that wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Transfer {
+    requester: Rank,
+    awaited: BTreeMap<Rank, Epoch>,
+    queue: VecDeque<(Rank, Access)>,
+}
+
+/// Whether the home's own copy of a page was ever used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HomeCopy {
+    Fresh,
+    Used,
+}
+
+impl Directory {
+    pub(crate) fn new(rank: Rank, planted: Planted) -> Self {
+        Self { rank, planted, entries: BTreeMap::new(), transfers: BTreeMap::new() }
+    }
+
+    pub(crate) fn on_request(
+        &mut self,
+        from: Rank,
+        page: PageId,
+        access: Access,
+        home_copy: HomeCopy,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        if let Some(transfer) = self.transfers.get_mut(&page) {
+            let waits = transfer.requester == from || transfer.queue.iter().any(|q| q.0 == from);
+            if waits {
+                return Err("a rank has one request for a page at a time");
+            }
+            transfer.queue.push_back((from, access));
+            return Ok(());
+        }
+        self.begin(from, page, access, home_copy, out)
+    }
+
+    pub(crate) fn on_ack(
+        &mut self,
+        from: Rank,
+        page: PageId,
+        epoch: Epoch,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        if self.planted.is(Mutant::GrantBeforeAcks) {
+            return Ok(());
+        }
+        let transfer = self.transfers.get_mut(&page).ok_or("an ack belongs to a transfer")?;
+        if transfer.awaited.get(&from) != Some(&epoch) {
+            return Err("an ack is awaited, and names the copy that was to go");
+        }
+        transfer.awaited.remove(&from);
+        if transfer.awaited.is_empty() {
+            return self.complete(page, out);
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        from: Rank,
+        page: PageId,
+        access: Access,
+        home_copy: HomeCopy,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        match access {
+            Access::None => Err("a request is for read or write access"),
+            Access::Read => self.grant_read(from, page, home_copy, out),
+            Access::Write => {
+                let awaited = self.invalidate_others(from, page, out);
+                let ready = awaited.is_empty() || self.planted.is(Mutant::GrantBeforeAcks);
+                if ready {
+                    self.grant_write(from, page, out);
+                    return Ok(());
+                }
+                let transfer = Transfer { requester: from, awaited, queue: VecDeque::new() };
+                self.transfers.insert(page, transfer);
+                Ok(())
+            }
+        }
+    }
+
+    fn grant_read(
+        &mut self,
+        from: Rank,
+        page: PageId,
+        home_copy: HomeCopy,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let rank = self.rank;
+        let entry = self.entry(page);
+        if entry.holds(from) {
+            return Err("a rank asks to read what it does not hold");
+        }
+        let epoch = entry.epoch.next();
+        let fresh = entry.owner == rank && home_copy == HomeCopy::Fresh;
+        let right = if fresh { Right::Exclusive } else { Right::Shared };
+        let have = entry.owner_epoch;
+        out.send(entry.owner, Message::Forward { page, right, to: from, epoch, have }, None);
+        entry.epoch = epoch;
+        match right {
+            Right::Shared => {
+                entry.sharers.insert(from, epoch);
+            }
+            Right::Exclusive | Right::Modified => entry.pass_to(from, epoch),
+        }
+        Ok(())
+    }
+
+    /// Tells every rank whose copy is in the way of a writer; returns whose acks are awaited.
+    /// An owner whose content the writer needs is not told: the forward will take its copy away.
+    fn invalidate_others(
+        &mut self,
+        from: Rank,
+        page: PageId,
+        out: &mut Outputs,
+    ) -> BTreeMap<Rank, Epoch> {
+        let entry = self.entry(page);
+        let mut others = core::mem::take(&mut entry.sharers);
+        if let Some(epoch) = others.remove(&from) {
+            others.insert(entry.owner, entry.owner_epoch);
+            entry.owner = from;
+            entry.owner_epoch = epoch;
+        }
+        for (&sharer, &have) in &others {
+            out.send(sharer, Message::Invalidate { page, have }, None);
+        }
+        others
+    }
+
+    /// The last ack is in: the writer gets its right, then whoever waited is served.
+    fn complete(&mut self, page: PageId, out: &mut Outputs) -> Result<(), &'static str> {
+        let Some(transfer) = self.transfers.remove(&page) else { return Ok(()) };
+        self.grant_write(transfer.requester, page, out);
+        let mut queue = transfer.queue;
+        while let Some((from, access)) = queue.pop_front() {
+            // After a write the home's copy has been used, by whoever owns the page.
+            self.begin(from, page, access, HomeCopy::Used, out)?;
+            if let Some(next) = self.transfers.get_mut(&page) {
+                next.queue = queue;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn grant_write(&mut self, from: Rank, page: PageId, out: &mut Outputs) {
+        let entry = self.entry(page);
+        let epoch = entry.epoch.next();
+        let right = Right::Modified;
+        if entry.owner == from {
+            let grant = Message::Grant { page, right, epoch, payload: Payload::Held };
+            out.send(from, grant, None);
+        } else {
+            let have = entry.owner_epoch;
+            out.send(entry.owner, Message::Forward { page, right, to: from, epoch, have }, None);
+        }
+        entry.epoch = epoch;
+        entry.pass_to(from, epoch);
+    }
+
+    fn entry(&mut self, page: PageId) -> &mut Entry {
+        let owner = self.rank;
+        self.entries.entry(page).or_insert_with(|| Entry {
+            epoch: Epoch(0),
+            owner,
+            owner_epoch: Epoch(0),
+            sharers: BTreeMap::new(),
+        })
+    }
+}
+
+impl Entry {
+    fn holds(&self, rank: Rank) -> bool {
+        self.owner == rank || self.sharers.contains_key(&rank)
+    }
+
+    fn pass_to(&mut self, owner: Rank, epoch: Epoch) {
+        self.owner = owner;
+        self.owner_epoch = epoch;
+    }
+}

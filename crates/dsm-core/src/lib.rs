@@ -1,0 +1,30 @@
+//! The coherence protocol as a pure state machine.
+//!
+//! An [`Engine`] takes one [`Input`] and returns the [`Outputs`] its driver must carry out, in order
+//! and completely, before the next input. Nothing here performs I/O, reads a clock, spawns a thread,
+//! draws a random number or sees the bytes of a page.
+//!
+//! The protocol is a home-based directory with single-writer/many-readers write-invalidation
+//! (Li and Hudak, "Memory Coherence in Shared Virtual Memory Systems", TOCS 7(4), 1989, section 4,
+//! with a fixed distributed manager), with the clean-exclusive state of Papamarcos and Patel (ISCA 1984).
+//! `docs/protocol.md` has its states by messages and its bytes.
+#![no_std]
+#![forbid(unsafe_code, unused_must_use)]
+extern crate alloc;
+
+mod barrier;
+mod copy;
+mod directory;
+mod engine;
+mod io;
+mod message;
+mod mutant;
+mod types;
+pub mod wire;
+
+pub use engine::{Config, Engine, Hold};
+pub use io::{Attachment, Call, CallId, Input, Output, Outputs, Refusal, Source, Violation};
+pub use message::{BarrierKind, Message, Payload, Right};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
+pub use types::{Access, Epoch, PageId, Rank};

@@ -1,0 +1,241 @@
+//! What dsmexec, dsmwrap and a rank's runtime say to each other to start, watch and end a job.
+//!
+//! ```text
+//! dsmexec --Order--> dsmwrap --Job--> rank        (ssh's stdin; the socket DSM_JOB_FD)
+//! dsmexec <-Report-- dsmwrap <-Status- rank       (ssh's stdout; the same socket)
+//! ```
+//! Each message is one [frame](crate::frame). Arguments, directories and environment are bytes, never
+//! quoted for any shell.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Both ends of a launch must speak the same version.
+pub const VERSION: u16 = 1;
+
+/// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
+pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
+
+/// The environment variable that names the descriptor on which a rank finds its [`Job`].
+pub const JOB_FD: &str = "DSM_JOB_FD";
+
+/// The environment variable that names the descriptor of a rank's listening socket.
+pub const LISTEN_FD: &str = "DSM_LISTEN_FD";
+
+/// From dsmexec to a dsmwrap, in this order: `Bind`, `Start`, then any of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Listen at this address, on a port of the kernel's choice, and answer with [`Report::Bound`].
+    Bind(IpAddr),
+    /// Start the program.
+    Start(Box<Start>),
+    /// Bytes for the program's standard input.
+    Input(Vec<u8>),
+    /// The program's standard input ends here.
+    InputEnd,
+    /// End the program: SIGTERM to its process group, and SIGKILL after this time.
+    End {
+        /// From SIGTERM to SIGKILL; 0 is SIGKILL at once.
+        grace_ms: u32,
+    },
+    /// dsmexec is alive.
+    Heartbeat,
+}
+
+/// What a dsmwrap needs to start its rank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// What the rank's runtime is told.
+    pub job: Job,
+    /// The program: a path if it holds a `/`, else looked up on PATH, with `DSM_BIN` first.
+    pub program: Vec<u8>,
+    /// Its arguments, without argv[0].
+    pub args: Vec<Vec<u8>>,
+    /// Variables set in its environment, on top of dsmwrap's own.
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its working directory.
+    pub directory: Vec<u8>,
+    /// Whether [`Order::Input`] follows; else standard input is empty.
+    pub input: bool,
+}
+
+/// What the runtime of one rank is told about its job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Shown to people; not secret.
+    pub id: JobId,
+    /// The secret that the ranks of this job share.
+    pub key: JobKey,
+    /// This rank.
+    pub rank: u16,
+    /// All nodes, in rank order.
+    pub nodes: Vec<Node>,
+    /// How the region is to be.
+    pub settings: Settings,
+}
+
+/// One node as its peers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// As the machine file has it.
+    pub host: String,
+    /// Where its listening socket is.
+    pub address: SocketAddr,
+}
+
+/// Run-time settings given for the whole job; `None` leaves the rank's environment or the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Bytes of the region.
+    pub size: Option<u64>,
+    /// Its first address.
+    pub base: Option<u64>,
+    /// `auto`, `uffd` or `sigsegv`.
+    pub fault: Option<String>,
+}
+
+/// A job's name: 48 random bits, shown in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobId(pub u64);
+
+/// 256 bits from the kernel, known to the processes of one job only. Not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobKey(pub [u8; 32]);
+
+/// From a dsmwrap to dsmexec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// First frame.
+    Hello(Hello),
+    /// The listening socket is open.
+    Bound(SocketAddr),
+    /// The program runs.
+    Started {
+        /// Its process id on its host.
+        pid: u32,
+    },
+    /// The program could not be started, or a resource it needs could not be had; nothing runs.
+    StartFailed(StartFailure),
+    /// Bytes the program wrote, in any segmentation.
+    Output {
+        /// Where it wrote them.
+        stream: Stream,
+        /// What it wrote.
+        bytes: Vec<u8>,
+    },
+    /// The runtime of the rank said something.
+    Status(Status),
+    /// The program has ended and all its output has been reported. Last frame.
+    Exited(Ending),
+    /// dsmwrap is alive.
+    Heartbeat,
+}
+
+/// How a dsmwrap presents itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its [`VERSION`].
+    pub version: u16,
+    /// Its package version, for messages.
+    pub package: String,
+    /// The name its host gives itself.
+    pub hostname: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The address at which the ssh connection reached this host, if there is one.
+    pub reached_at: Option<IpAddr>,
+    /// The address from which the ssh connection came, if there is one.
+    pub reached_from: Option<IpAddr>,
+}
+
+/// Why a program was not started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// Which step failed.
+    pub step: StartStep,
+    /// What it was about: a path or an address.
+    pub subject: String,
+    /// The kernel's reason, in words.
+    pub cause: String,
+}
+
+/// The steps of starting a program that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartStep {
+    /// Opening the listening socket.
+    Listen,
+    /// Entering the working directory.
+    Directory,
+    /// Finding the program.
+    Find,
+    /// Executing it.
+    Execute,
+    /// Making pipes or a process.
+    Resources,
+}
+
+/// A stream of a program's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+/// From the runtime inside a rank to its dsmwrap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// `dsm_init` succeeded.
+    Joined {
+        /// The fault engine in use and what it serves, in words.
+        fault_engine: String,
+    },
+    /// `dsm_finalize` is complete: the rank shares nothing any more.
+    Finalized,
+    /// The connection to a peer is gone; the rank waits for the verdict of dsmexec.
+    ContactLost {
+        /// The peer.
+        rank: u16,
+        /// What the kernel said, in words.
+        cause: String,
+    },
+    /// The rank cannot go on and is about to exit with this code.
+    Failed {
+        /// The exit code.
+        code: i32,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012x}", self.0)
+    }
+}
+
+impl fmt::Debug for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JobKey(..)")
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        })
+    }
+}
