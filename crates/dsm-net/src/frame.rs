@@ -64,7 +64,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If the stream breaks the format; nothing can be read from it any more.
-    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+    pub fn next_message<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.bytes[self.start..];
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
@@ -107,7 +107,7 @@ mod tests {
             let mut received = Vec::new();
             for chunk in bytes.chunks(segment) {
                 decoder.push(chunk);
-                while let Some(report) = decoder.next::<Report>().unwrap() {
+                while let Some(report) = decoder.next_message::<Report>().unwrap() {
                     received.push(report);
                 }
             }
@@ -120,13 +120,16 @@ mod tests {
     fn a_hostile_length_is_refused_before_anything_is_allocated() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_le_bytes());
-        assert!(matches!(decoder.next::<Order>(), Err(FrameError::TooLong { .. })));
+        assert!(matches!(decoder.next_message::<Order>(), Err(FrameError::TooLong { .. })));
     }
 
     #[test]
     fn an_unknown_variant_is_an_error() {
         let mut decoder = Decoder::default();
         decoder.push(&[1, 0, 0, 0, 99]);
-        assert!(matches!(decoder.next::<Order>(), Err(FrameError::Malformed { length: 1, .. })));
+        assert!(matches!(
+            decoder.next_message::<Order>(),
+            Err(FrameError::Malformed { length: 1, .. })
+        ));
     }
 }

@@ -17,20 +17,28 @@ pub const VERSION: u16 = 1;
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
 
+/// The most bytes of [`Order::Input`] that may be under way to one rank.
+pub const INPUT_WINDOW: usize = 256 << 10;
+
 /// The environment variable that names the descriptor on which a rank finds its [`Job`].
 pub const JOB_FD: &str = "DSM_JOB_FD";
 
 /// The environment variable that names the descriptor of a rank's listening socket.
 pub const LISTEN_FD: &str = "DSM_LISTEN_FD";
 
-/// From dsmexec to a dsmwrap, in this order: `Bind`, `Start`, then any of the others.
+/// From dsmexec to a dsmwrap, in this order: `Bind`, `Check`, `Start`, then any of the others.
+/// Nothing is sent before the dsmwrap's [`Hello`], so that no login script can read an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Listen at this address, on a port of the kernel's choice, and answer with [`Report::Bound`].
     Bind(IpAddr),
+    /// See whether the program could be started, and answer with [`Report::Found`] or
+    /// [`Report::StartFailed`].
+    Check(Box<Lookup>),
     /// Start the program.
     Start(Box<Start>),
-    /// Bytes for the program's standard input.
+    /// Bytes for the program's standard input. At most [`INPUT_WINDOW`] bytes are under way that no
+    /// [`Report::InputTaken`] has confirmed.
     Input(Vec<u8>),
     /// The program's standard input ends here.
     InputEnd,
@@ -41,6 +49,17 @@ pub enum Order {
     },
     /// dsmexec is alive.
     Heartbeat,
+}
+
+/// What a dsmwrap needs to find a program before anything is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// As in [`Start::program`].
+    pub program: Vec<u8>,
+    /// As in [`Start::environment`].
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// As in [`Start::directory`].
+    pub directory: Vec<u8>,
 }
 
 /// What a dsmwrap needs to start its rank.
@@ -110,6 +129,8 @@ pub enum Report {
     Hello(Hello),
     /// The listening socket is open.
     Bound(SocketAddr),
+    /// The program of [`Order::Check`] is there and may be executed.
+    Found,
     /// The program runs.
     Started {
         /// Its process id on its host.
@@ -124,6 +145,13 @@ pub enum Report {
         /// What it wrote.
         bytes: Vec<u8>,
     },
+    /// This many bytes of [`Order::Input`] have reached the program.
+    InputTaken {
+        /// How many.
+        bytes: u32,
+    },
+    /// The program has closed its standard input; what is sent to it is dropped.
+    InputClosed,
     /// The runtime of the rank said something.
     Status(Status),
     /// The program has ended and all its output has been reported. Last frame.
@@ -156,8 +184,10 @@ pub struct StartFailure {
     pub step: StartStep,
     /// What it was about: a path or an address.
     pub subject: String,
-    /// The kernel's reason, in words.
+    /// Why, in words.
     pub cause: String,
+    /// The kernel's error number, where it was the kernel that refused.
+    pub errno: Option<i32>,
 }
 
 /// The steps of starting a program that can fail.

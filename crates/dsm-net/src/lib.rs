@@ -1,7 +1,9 @@
 //! What passes between processes: launch frames, the rendezvous of the ranks, and their connections.
 //!
-//! It knows no page bytes and no region: whoever owns them lends a function that moves them.
+//! It knows no page bytes and no region: whoever owns them moves them in and out of a connection's socket.
 #![forbid(unsafe_code)]
 
+pub mod connection;
 pub mod frame;
 pub mod launch;
+pub mod rendezvous;

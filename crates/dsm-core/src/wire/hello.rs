@@ -74,6 +74,12 @@ impl Hello {
         bytes
     }
 
+    /// The rank a hello says it comes from, checked or not.
+    #[must_use]
+    pub fn speaker(bytes: &[u8; HELLO_BYTES]) -> Rank {
+        Rank(u16::from_le_bytes(field(bytes, 6)))
+    }
+
     /// Reads a peer's hello and checks it against our own, which names no receiver yet.
     ///
     /// # Errors
@@ -81,7 +87,7 @@ impl Hello {
     pub fn check(&self, bytes: &[u8; HELLO_BYTES]) -> Result<Self, HelloError> {
         let theirs = Self {
             version: u16::from_le_bytes(field(bytes, 4)),
-            from: Rank(u16::from_le_bytes(field(bytes, 6))),
+            from: Self::speaker(bytes),
             to: Rank(u16::from_le_bytes(field(bytes, 8))),
             nodes: u16::from_le_bytes(field(bytes, 10)),
             page_bytes: u32::from_le_bytes(field(bytes, 12)),

@@ -1,0 +1,238 @@
+//! One connection between two ranks: frames in, frames out, never blocking.
+
+use dsm_core::wire::{self, HEADER_BYTES, Limits, WireError};
+use dsm_core::{Message, PageId};
+use rustix::net::{RecvFlags, SendFlags};
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use thiserror::Error;
+
+/// A connected peer.
+///
+/// Invariant: bytes leave in the order they were given; while some wait in the queue, later ones join it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    limits: Limits,
+    inbound: Inbound,
+    outbound: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Inbound {
+    Header { bytes: [u8; HEADER_BYTES], filled: usize },
+    Content { message: Message, page: PageId, filled: usize },
+}
+
+/// What the peer's bytes give next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A complete message.
+    Message(Message),
+    /// A message whose content must be moved from the socket into its page, from `offset` on.
+    /// Tell with [`Connection::content_arrived`] how much was.
+    Content {
+        /// The page.
+        page: PageId,
+        /// Bytes of it that are there already.
+        offset: usize,
+    },
+    /// Nothing until the socket is readable again.
+    Nothing,
+    /// The peer has closed its side.
+    Closed,
+}
+
+/// Why a connection cannot be used any more.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// The socket failed.
+    #[error("{operation} failed: {source}")]
+    Socket {
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The peer sent what is no frame.
+    #[error("it sent a malformed frame: {0}")]
+    Malformed(#[from] WireError),
+    /// The peer does not take what it is sent.
+    #[error("{waiting} bytes wait to be sent, over the limit of {MAX_OUTBOUND}")]
+    QueueFull {
+        /// Bytes in the queue.
+        waiting: usize,
+    },
+}
+
+/// Bytes that may wait for one peer. The protocol bounds what a peer can ask for at a time; this bounds
+/// what it costs when the peer asks and does not read.
+pub const MAX_OUTBOUND: usize = 64 << 20;
+
+impl Connection {
+    /// Takes a connected stream over; it becomes nonblocking.
+    ///
+    /// # Errors
+    /// If the socket refuses its options.
+    pub fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let inbound = Inbound::empty();
+        Ok(Self { stream, limits, inbound, outbound: Vec::new(), sent: 0 })
+    }
+
+    /// The next thing the peer's bytes give.
+    ///
+    /// # Errors
+    /// If the socket fails or the peer breaks the format.
+    pub fn receive(&mut self) -> Result<Received, ConnectionError> {
+        loop {
+            match &mut self.inbound {
+                &mut Inbound::Content { page, filled, .. } => {
+                    return Ok(Received::Content { page, offset: filled });
+                }
+                Inbound::Header { bytes, filled } => {
+                    let room = &mut bytes[*filled..];
+                    match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
+                        Ok((0, _)) => return Ok(Received::Closed),
+                        Ok((count, _)) => *filled += count,
+                        Err(rustix::io::Errno::AGAIN) => return Ok(Received::Nothing),
+                        Err(rustix::io::Errno::INTR) => continue,
+                        Err(source) => return Err(socket_error("recv", source.into())),
+                    }
+                    if *filled < HEADER_BYTES {
+                        continue;
+                    }
+                    let message = wire::decode(bytes, &self.limits)?;
+                    match message.attached_page() {
+                        Some(page) => {
+                            self.inbound = Inbound::Content { message, page, filled: 0 };
+                        }
+                        None => {
+                            self.inbound = Inbound::empty();
+                            return Ok(Received::Message(message));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `count` more bytes of the content asked for by [`Received::Content`] are in their page; gives the
+    /// message once all are.
+    ///
+    /// # Panics
+    /// If no content is expected, or more arrived than a page holds.
+    pub fn content_arrived(&mut self, count: usize) -> Option<Message> {
+        let page_bytes = self.limits.page_bytes as usize;
+        let Inbound::Content { message, filled, .. } = &mut self.inbound else {
+            panic!("content arrives after a header that announces it");
+        };
+        *filled += count;
+        assert!(*filled <= page_bytes, "content is one page");
+        if *filled < page_bytes {
+            return None;
+        }
+        let message = *message;
+        self.inbound = Inbound::empty();
+        Some(message)
+    }
+
+    /// Sends a message that has no content, or queues it.
+    ///
+    /// # Errors
+    /// If the socket fails or the queue is full.
+    pub fn send(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        let write = |stream: BorrowedFd<'_>, header: &[u8]| {
+            Ok(rustix::net::send(stream, header, SEND_FLAGS)?)
+        };
+        self.send_content(message, write, |_| ())
+    }
+
+    /// Sends a message with its content: `write` sends header and page with one system call and says how
+    /// many bytes were taken; `copy` appends the page, for what must wait in the queue.
+    ///
+    /// # Errors
+    /// If the socket fails or the queue is full.
+    pub fn send_content(
+        &mut self,
+        message: &Message,
+        write: impl FnOnce(BorrowedFd<'_>, &[u8]) -> io::Result<usize>,
+        copy: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ConnectionError> {
+        let header = wire::encode(message, &self.limits);
+        let content_bytes = message.attached_page().map_or(0, |_| self.limits.page_bytes as usize);
+        let mut taken = 0;
+        if self.is_flushed() {
+            match write(self.stream.as_fd(), &header) {
+                Ok(count) if count == HEADER_BYTES + content_bytes => return Ok(()),
+                Ok(count) => taken = count,
+                Err(error) if is_transient(&error) => (),
+                Err(source) => return Err(socket_error("send", source)),
+            }
+        }
+        self.outbound.extend_from_slice(&header);
+        copy(&mut self.outbound);
+        self.sent += taken;
+        let waiting = self.outbound.len() - self.sent;
+        if waiting > MAX_OUTBOUND {
+            return Err(ConnectionError::QueueFull { waiting });
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued, as far as the socket takes it.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn flush(&mut self) -> Result<(), ConnectionError> {
+        while !self.is_flushed() {
+            match rustix::net::send(&self.stream, &self.outbound[self.sent..], SEND_FLAGS) {
+                Ok(count) => self.sent += count,
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::INTR) => (),
+                Err(source) => return Err(socket_error("send", source.into())),
+            }
+        }
+        if self.is_flushed() {
+            self.outbound.clear();
+            self.sent = 0;
+        } else if self.sent > COMPACT_AT {
+            self.outbound.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing waits in the queue.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.sent == self.outbound.len()
+    }
+}
+
+impl Inbound {
+    fn empty() -> Self {
+        Self::Header { bytes: [0; HEADER_BYTES], filled: 0 }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn socket_error(operation: &'static str, source: io::Error) -> ConnectionError {
+    ConnectionError::Socket { operation, source }
+}
+
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+/// Sent bytes at the front of the queue that are worth moving the rest for.
+const COMPACT_AT: usize = 1 << 20;
