@@ -1,0 +1,101 @@
+# The front door. `make help` lists what it does; the work is done by cargo and cc.
+
+CARGO   ?= cargo
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+BINDIR     = $(PREFIX)/bin
+LIBDIR     = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+MANDIR     = $(PREFIX)/share/man
+
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+SONAME   := libdsm.so.0
+TOOLS    := dsmexec dsmwrap dsm
+TARGET   := $(or $(CARGO_TARGET_DIR),target)
+
+C_EXAMPLES    := $(patsubst examples/%.c,bin/%,$(wildcard examples/*.c))
+RUST_EXAMPLES := $(patsubst crates/dsm/examples/%.rs,bin/%-rs,$(wildcard crates/dsm/examples/*.rs))
+TEST_PROGRAMS := $(patsubst tests/programs/%.c,bin/test/%,$(wildcard tests/programs/*.c))
+MAN_PAGES     := $(wildcard man/*.1 man/*.3)
+# What `cc` needs beside libdsm.a; `rustc --print native-static-libs` tells.
+STATIC_LIBS   := -lpthread -ldl -lm
+
+C_STANDARD := -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -pedantic
+COMPILE     = $(CC) $(CFLAGS) $(C_STANDARD) -Iinclude
+
+# Copies only what differs, so that nothing that depends on it is built again.
+define refresh
+cmp -s $(1) $(2) || install -m $(3) $(1) $(2)
+endef
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all products examples test-programs run test install uninstall clean help
+
+all: products examples ## build everything into bin/, lib/ and include/ (the default)
+
+# One cargo call for what is shipped. dsm-sim is never part of it: cargo would unify features, and with them plant
+# the simulator's bugs in the library.
+products:
+	$(CARGO) build --release --locked -p dsm-cli -p dsm-capi
+	@scripts/no-mutants $(CARGO)
+	@mkdir -p bin lib
+	@$(foreach tool,$(TOOLS),$(call refresh,$(TARGET)/release/$(tool),bin/$(tool),755) &&) true
+	@$(call refresh,$(TARGET)/release/libdsm_capi.so,lib/$(SONAME),755)
+	@$(call refresh,$(TARGET)/release/libdsm_capi.a,lib/libdsm.a,644)
+	@ln -sf $(SONAME) lib/libdsm.so
+
+examples: $(C_EXAMPLES) $(if $(RUST_EXAMPLES),rust-examples)
+
+bin/%: examples/%.c include/dsm.h | products
+	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../lib' -Wl,--as-needed -ldsm
+
+.PHONY: rust-examples
+rust-examples: | products
+	$(CARGO) build --release --locked -p dsm-rt --examples
+	@$(foreach example,$(RUST_EXAMPLES),\
+	  $(call refresh,$(TARGET)/release/examples/$(patsubst bin/%-rs,%,$(example)),$(example),755) &&) true
+
+test-programs: $(TEST_PROGRAMS) ## build the C programs the tests start
+
+bin/test/%: tests/programs/%.c include/dsm.h | products
+	@mkdir -p bin/test
+	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../../lib' -Wl,--as-needed -ldsm -lpthread
+
+run: all ## build, then start exemple and token on three ranks of this machine
+	bin/dsmexec examples/machine_file bin/exemple
+	bin/dsmexec examples/machine_file bin/token
+
+test: all test-programs ## run every test (installs or names missing Debian packages)
+	@scripts/test-packages
+	@scripts/test $(CARGO)
+
+install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(addprefix bin/,$(TOOLS)) $(DESTDIR)$(BINDIR)
+	install -m 755 lib/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdsm.so
+	install -m 644 lib/libdsm.a $(DESTDIR)$(LIBDIR)/libdsm.a
+	install -m 644 include/dsm.h $(DESTDIR)$(INCLUDEDIR)/dsm.h
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|' dsm.pc.in \
+	  >$(DESTDIR)$(LIBDIR)/pkgconfig/dsm.pc
+	for page in $(MAN_PAGES); do install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit; done
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(TOOLS))
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libdsm.so libdsm.a pkgconfig/dsm.pc)
+	rm -f $(DESTDIR)$(INCLUDEDIR)/dsm.h
+	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf bin lib logs
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
