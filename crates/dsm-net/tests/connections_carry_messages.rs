@@ -1,0 +1,104 @@
+//! Two connected ranks over a real socket pair on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dsm_core::wire::Limits;
+use dsm_core::{Epoch, Message, PageId, Payload, Right};
+use dsm_net::connection::{Connection, ConnectionError, MAX_OUTBOUND, Received};
+use rustix::net::SendFlags;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+const PAGE_BYTES: usize = 4096;
+const LIMITS: Limits = Limits { nodes: 2, pages: 8, page_bytes: 4096 };
+
+fn pair() -> (Connection, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (Connection::new(near, LIMITS).unwrap(), far)
+}
+
+fn grant(epoch: u64) -> Message {
+    let payload = Payload::Attached;
+    Message::Grant { page: PageId(3), right: Right::Shared, epoch: Epoch(epoch), payload }
+}
+
+fn send_page(near: &mut Connection, epoch: u64) -> Result<(), ConnectionError> {
+    let page = [u8::try_from(epoch % 251).unwrap(); PAGE_BYTES];
+    let write = |stream: BorrowedFd<'_>, header: &[u8]| -> io::Result<usize> {
+        let frame = [header, &page].concat();
+        Ok(rustix::net::send(stream, &frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    };
+    near.send_content(&grant(epoch), write, |queue| queue.extend_from_slice(&page))
+}
+
+/// Reads the next message, waiting for the socket; content is checked against its epoch.
+fn next(far: &mut Connection) -> Received {
+    loop {
+        match far.receive().unwrap() {
+            Received::Nothing => wait_readable(far),
+            Received::Content { offset, .. } => {
+                let mut bytes = vec![0; PAGE_BYTES - offset];
+                match rustix::io::read(&*far, &mut bytes) {
+                    Ok(count) => {
+                        if let Some(message) = far.content_arrived(count) {
+                            return Received::Message(message);
+                        }
+                    }
+                    Err(rustix::io::Errno::AGAIN) => wait_readable(far),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+fn wait_readable(connection: &Connection) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let deadline = Timespec { tv_sec: 20, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&deadline)), Ok(1), "nothing arrives within 20 s");
+}
+
+#[test]
+fn order_survives_a_full_socket() {
+    let (mut near, far) = pair();
+    let mut far = Connection::new(far, LIMITS).unwrap();
+    let mut sent = 0;
+    while near.is_flushed() || sent % 100 != 0 {
+        sent += 1;
+        send_page(&mut near, sent).unwrap();
+        near.send(&Message::Ack { page: PageId(1), epoch: Epoch(sent) }).unwrap();
+    }
+    for epoch in 1..=sent {
+        near.flush().unwrap();
+        assert_eq!(next(&mut far), Received::Message(grant(epoch)));
+        near.flush().unwrap();
+        let ack = Message::Ack { page: PageId(1), epoch: Epoch(epoch) };
+        assert_eq!(next(&mut far), Received::Message(ack));
+    }
+    drop(near);
+    assert_eq!(next(&mut far), Received::Closed);
+}
+
+#[test]
+fn a_peer_that_does_not_read_has_a_limit() {
+    let (mut near, _far) = pair();
+    let frames = MAX_OUTBOUND / PAGE_BYTES + 10_000;
+    let error = (1..).take(frames).find_map(|epoch| send_page(&mut near, epoch).err());
+    assert!(matches!(error, Some(ConnectionError::QueueFull { .. })), "{error:?}");
+}
+
+#[test]
+fn garbage_is_an_error_not_a_panic() {
+    let (mut near, mut far) = pair();
+    far.write_all(&[0xff; 64]).unwrap();
+    wait_readable(&near);
+    let error = near.receive().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "it sent a malformed frame: field kind of a frame is 255, expected a known code"
+    );
+}

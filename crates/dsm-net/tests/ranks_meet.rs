@@ -1,0 +1,134 @@
+//! Ranks meet over real sockets on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dsm_core::Rank;
+use dsm_core::wire::{HELLO_BYTES, Hello, VERSION};
+use dsm_net::rendezvous::{Rendezvous, RendezvousError};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Job {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    supervisor: UnixStream,
+    /// Keeps the supervisor's socket open.
+    _launcher: UnixStream,
+}
+
+impl Job {
+    fn new(nodes: u16) -> Self {
+        let listen = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+        let listeners: Vec<_> = (0..nodes).map(listen).collect();
+        let addresses = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+        let (supervisor, launcher) = UnixStream::pair().unwrap();
+        Self { listeners, addresses, supervisor, _launcher: launcher }
+    }
+
+    fn hello(&self, rank: u16) -> Hello {
+        Hello {
+            version: VERSION,
+            from: Rank(rank),
+            to: Rank(rank),
+            nodes: u16::try_from(self.listeners.len()).unwrap(),
+            page_bytes: 4096,
+            base: 1 << 45,
+            size: 1 << 30,
+            key: [3; 32],
+        }
+    }
+
+    fn meet(&self, hello: Hello, patience: Duration) -> Result<Vec<Rank>, RendezvousError> {
+        let rendezvous = Rendezvous {
+            hello,
+            addresses: &self.addresses,
+            listener: &self.listeners[usize::from(hello.from.0)],
+            ended: self.supervisor.as_fd(),
+            remind_after: patience / 2,
+            give_up_after: patience,
+        };
+        rendezvous.meet(|_| ()).map(|met| met.into_keys().collect())
+    }
+}
+
+#[test]
+fn every_rank_meets_every_other() {
+    for nodes in [2, 3, 8] {
+        let job = Job::new(nodes);
+        thread::scope(|scope| {
+            let job = &job;
+            let meet = |rank| scope.spawn(move || job.meet(job.hello(rank), DEADLINE).unwrap());
+            let ranks: Vec<_> = (0..nodes).rev().map(|rank| (rank, meet(rank))).collect();
+            for (rank, met) in ranks {
+                let others: Vec<_> = (0..nodes).filter(|r| *r != rank).map(Rank).collect();
+                assert_eq!(met.join().unwrap(), others, "met by rank {rank} of {nodes}");
+            }
+        });
+    }
+}
+
+#[test]
+fn strangers_get_no_byte_and_keep_nobody_out() {
+    let job = Job::new(2);
+    let mut strangers = Vec::new();
+    for first_bytes in [vec![], b"GET / HTTP/1.0\r\n\r\n".to_vec(), vec![0; HELLO_BYTES], {
+        let mut wrong_key = job.hello(1);
+        wrong_key.key[0] ^= 1;
+        wrong_key.encode().to_vec()
+    }] {
+        let mut stranger = TcpStream::connect(job.addresses[0]).unwrap();
+        stranger.write_all(&first_bytes).unwrap();
+        strangers.push(stranger);
+    }
+    thread::scope(|scope| {
+        let lower = scope.spawn(|| job.meet(job.hello(0), DEADLINE).unwrap());
+        let higher = scope.spawn(|| job.meet(job.hello(1), DEADLINE).unwrap());
+        assert_eq!(lower.join().unwrap(), [Rank(1)]);
+        assert_eq!(higher.join().unwrap(), [Rank(0)]);
+    });
+    for mut stranger in strangers {
+        stranger.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut answer = Vec::new();
+        // A reset counts as silence: it carries no byte.
+        let _ = stranger.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    }
+}
+
+#[test]
+fn ranks_set_up_differently_both_say_how() {
+    let job = Job::new(2);
+    thread::scope(|scope| {
+        let lower = scope.spawn(|| job.meet(job.hello(0), DEADLINE).unwrap_err().to_string());
+        let other = Hello { size: 4096, ..job.hello(1) };
+        let job = &job;
+        let higher = scope.spawn(move || job.meet(other, DEADLINE).unwrap_err().to_string());
+        let (lower, higher) = (lower.join().unwrap(), higher.join().unwrap());
+        for (error, peer) in [(lower, 1), (higher, 0)] {
+            assert!(error.starts_with(&format!("cannot join rank {peer}: its size")), "{error}");
+            assert!(error.contains("1073741824") && error.contains("4096"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_rank_that_does_not_come_is_named() {
+    let job = Job::new(3);
+    let error = job.meet(job.hello(0), Duration::from_millis(200)).unwrap_err();
+    assert!(matches!(error, RendezvousError::Missing { missing: Rank(1), .. }), "{error}");
+}
+
+#[test]
+fn the_wait_ends_with_the_launcher() {
+    let Job { listeners, addresses, supervisor, _launcher } = Job::new(2);
+    drop(_launcher);
+    let (_, unused) = UnixStream::pair().unwrap();
+    let job = Job { listeners, addresses, supervisor, _launcher: unused };
+    let error = job.meet(job.hello(0), DEADLINE).unwrap_err();
+    assert!(matches!(error, RendezvousError::Ended), "{error}");
+}
