@@ -1,0 +1,224 @@
+use crate::seen::Seen;
+use crate::{Broken, Op, Path, Promise, Setup, Step, World, trace};
+use std::fmt;
+use std::rc::Rc;
+
+/// What an exploration looked at without finding anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exploration {
+    /// States that differ in what can happen next.
+    pub states: u32,
+    /// Steps taken, all together.
+    pub steps: u64,
+    /// Steps from the start to the state farthest from it.
+    pub depth: u32,
+    /// States in which nothing can happen any more: all threads are done, nothing is under way.
+    pub ends: u32,
+}
+
+/// The shortest way to a broken promise.
+#[derive(Clone, Debug)]
+pub struct Counterexample {
+    /// The promise and how it was broken.
+    pub broken: Broken,
+    /// The steps that led there.
+    pub path: Path,
+    /// States found before it.
+    pub states: u32,
+    setup: Setup,
+}
+
+/// Where an exploration gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// States to look at.
+    pub states: u32,
+}
+
+/// Takes every step in every state that can be reached, nearest states first.
+///
+/// # Errors
+/// With the shortest way to a broken promise, if there is one.
+///
+/// # Panics
+/// If there are more states than the limit: nothing is known then.
+pub fn explore(setup: &Setup, limits: Limits) -> Result<Exploration, Box<Counterexample>> {
+    Explorer::new(setup, limits).explore()
+}
+
+struct Explorer<'a> {
+    setup: &'a Setup,
+    limits: Limits,
+    seen: Seen,
+    /// How each state was first reached: from which, by which of its steps.
+    origins: Vec<(u32, u16)>,
+    /// Where every step of every state leads, states in order of their numbers.
+    targets: Vec<u32>,
+    /// Where a state's targets end.
+    target_ends: Vec<usize>,
+    done: Vec<bool>,
+    ends: u32,
+}
+
+impl<'a> Explorer<'a> {
+    fn new(setup: &'a Setup, limits: Limits) -> Self {
+        Self {
+            setup,
+            limits,
+            seen: Seen::new(),
+            origins: Vec::new(),
+            targets: Vec::new(),
+            target_ends: Vec::new(),
+            done: Vec::new(),
+            ends: 0,
+        }
+    }
+
+    fn explore(mut self) -> Result<Exploration, Box<Counterexample>> {
+        let start = World::new(self.setup.clone());
+        self.seen.insert(start.digest());
+        self.origins.push((0, 0));
+        let mut depth = 0;
+        let mut level = vec![(0, start)];
+        loop {
+            let mut next = Vec::new();
+            for (number, world) in level {
+                self.expand(number, &world, &mut next)?;
+            }
+            if next.is_empty() {
+                break;
+            }
+            depth += 1;
+            level = next;
+        }
+        self.require_way_out()?;
+        let (states, steps) = (self.seen.len(), self.targets.len() as u64);
+        Ok(Exploration { states, steps, depth, ends: self.ends })
+    }
+
+    fn expand(
+        &mut self,
+        number: u32,
+        world: &World,
+        next: &mut Vec<(u32, World)>,
+    ) -> Result<(), Box<Counterexample>> {
+        let steps = world.steps();
+        self.done.push(world.is_done());
+        if steps.is_empty() {
+            self.ends += 1;
+            require_good_end(world).map_err(|broken| self.counterexample(broken, number, None))?;
+        }
+        for (choice, &step) in (0..).zip(&steps) {
+            let mut world = world.clone();
+            let taken = world.take(step);
+            taken.map_err(|broken| self.counterexample(broken, number, Some(choice)))?;
+            let (target, is_new) = self.seen.insert(world.digest());
+            self.targets.push(target);
+            if is_new {
+                let limit = self.limits.states;
+                assert!(target < limit, "more than {limit} states: raise the limit of states");
+                self.origins.push((number, choice));
+                next.push((target, world));
+            }
+        }
+        self.target_ends.push(self.targets.len());
+        Ok(())
+    }
+
+    /// From every state a state can be reached in which all threads are done.
+    fn require_way_out(&self) -> Result<(), Box<Counterexample>> {
+        let mut leads_out = self.done.clone();
+        // Most steps lead to a later state, so a few passes from the back suffice.
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for state in (0..leads_out.len()).rev().filter(|&state| !self.done[state]) {
+                if !leads_out[state] && self.targets_of(state).any(|t| leads_out[t]) {
+                    leads_out[state] = true;
+                    changed = true;
+                }
+            }
+        }
+        match leads_out.iter().position(|out| !out) {
+            None => Ok(()),
+            Some(state) => {
+                let how = "from here on not all threads can finish, whatever happens";
+                let broken = Broken::new(Promise::NoLivelock, how);
+                let state = u32::try_from(state).expect("states are numbered by u32");
+                Err(self.counterexample(broken, state, None))
+            }
+        }
+    }
+
+    fn targets_of(&self, state: usize) -> impl Iterator<Item = usize> {
+        let start = state.checked_sub(1).map_or(0, |before| self.target_ends[before]);
+        self.targets[start..self.target_ends[state]].iter().map(|&target| target as usize)
+    }
+
+    fn counterexample(&self, broken: Broken, state: u32, last: Option<u16>) -> Box<Counterexample> {
+        let mut choices: Vec<u16> = last.into_iter().collect();
+        let mut state = state;
+        while state != 0 {
+            let (before, choice) = self.origins[state as usize];
+            choices.push(choice);
+            state = before;
+        }
+        choices.reverse();
+        let (path, states, setup) = (Path(choices), self.seen.len(), self.setup.clone());
+        Box::new(Counterexample { broken, path, states, setup })
+    }
+}
+
+/// What must hold when nothing can happen any more.
+pub(crate) fn require_good_end(world: &World) -> Result<(), Broken> {
+    if !world.is_done() {
+        return Err(Broken::new(
+            Promise::NoDeadlock,
+            "nothing can happen, not all threads are done",
+        ));
+    }
+    sweep(world.clone())
+}
+
+/// Every rank loads from and stores to every page, one after the other.
+fn sweep(mut world: World) -> Result<(), Broken> {
+    for rank in world.ranks() {
+        for page in world.pages() {
+            world.assign(rank, Rc::new([Op::Load(page), Op::Store(page)]));
+            calm(&mut world).map_err(|broken| {
+                let how = format!("rank {rank} cannot use page {page} at the end: {broken}");
+                Broken::new(Promise::Sweep, how)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes steps until nothing can happen, threads last.
+pub(crate) fn calm(world: &mut World) -> Result<(), Broken> {
+    for _ in 0..CALM_STEPS {
+        let steps = world.steps();
+        let urgent = |step: &&Step| !matches!(step, Step::Run(..));
+        match steps.iter().find(urgent).or(steps.first()) {
+            Some(&step) => world.take(step)?,
+            None if world.is_done() => return Ok(()),
+            None => return Err(Broken::new(Promise::NoDeadlock, "nothing can happen")),
+        }
+    }
+    Err(Broken::new(Promise::Progress, format!("not over after {CALM_STEPS} steps")))
+}
+
+impl fmt::Display for Counterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.broken)?;
+        writeln!(f, "after {} steps, {} states", self.path.0.len(), self.states)?;
+        writeln!(f, "{}", self.setup)?;
+        f.write_str(&trace::tell(&self.setup, &self.path))?;
+        write!(f, "path {}", self.path)
+    }
+}
+
+impl std::error::Error for Counterexample {}
+
+/// Pages are few, so a rank's turn takes some dozens of steps.
+const CALM_STEPS: u32 = 10_000;

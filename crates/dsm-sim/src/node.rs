@@ -1,0 +1,122 @@
+use crate::tape::Tape;
+use crate::{Op, Setup};
+use dsm_core::{Access, CallId, Config, Engine, Output, PageId, Rank};
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
+use std::rc::Rc;
+
+/// One rank: its engine, what its driver has yet to carry out, and its threads.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    /// The outputs of the latest input that are not carried out yet.
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) threads: Vec<Thread>,
+    /// Faults that the driver has not given to the engine yet.
+    pub(crate) faults: VecDeque<(PageId, Access)>,
+    /// Pages whose minimum hold time runs.
+    pub(crate) held: BTreeSet<PageId>,
+    /// What all of this feeds to a hash; forgotten when anything changes.
+    tape: OnceCell<Tape>,
+}
+
+/// One thread of a program.
+#[derive(Clone, Debug)]
+pub(crate) struct Thread {
+    script: Rc<[Op]>,
+    next: usize,
+    pub(crate) state: ThreadState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ThreadState {
+    Running,
+    /// Stopped at a fault on this page, until it is resumed.
+    Stopped(PageId),
+    /// Waits until its call is granted.
+    Calling(CallId),
+}
+
+impl Node {
+    pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
+        let (nodes, pages, hold) = (setup.nodes(), setup.pages, setup.hold);
+        let config = Config { rank, nodes, pages, hold };
+        let engine = match setup.mutant {
+            Some(mutant) => Engine::with_mutant(config, mutant),
+            None => Engine::new(config),
+        };
+        let scripts = setup.scripts[usize::from(rank.0)].iter();
+        Self {
+            engine,
+            outputs: VecDeque::new(),
+            threads: scripts.cloned().map(Thread::new).collect(),
+            faults: VecDeque::new(),
+            held: BTreeSet::new(),
+            tape: OnceCell::new(),
+        }
+    }
+
+    /// Whether the driver may take its next input.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    pub(crate) fn tape(&self) -> &Tape {
+        self.tape.get_or_init(|| {
+            let mut tape = Tape::default();
+            self.engine.hash(&mut tape);
+            self.outputs.hash(&mut tape);
+            self.faults.hash(&mut tape);
+            self.held.hash(&mut tape);
+            for thread in &self.threads {
+                tape.push(thread.next as u64);
+                thread.state.hash(&mut tape);
+            }
+            tape
+        })
+    }
+}
+
+impl Clone for Node {
+    /// A copy is about to change, so it takes no tape along.
+    fn clone(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            outputs: self.outputs.clone(),
+            threads: self.threads.clone(),
+            faults: self.faults.clone(),
+            held: self.held.clone(),
+            tape: OnceCell::new(),
+        }
+    }
+}
+
+impl Thread {
+    pub(crate) fn new(script: Rc<[Op]>) -> Self {
+        Self { script, next: 0, state: ThreadState::Running }
+    }
+
+    /// What the thread is at, unless it is done.
+    pub(crate) fn op(&self) -> Option<Op> {
+        self.script.get(self.next).copied()
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.next += 1;
+        self.state = ThreadState::Running;
+    }
+
+    /// How many barriers it has passed or waits at, counted from the first.
+    pub(crate) fn barriers_reached(&self) -> usize {
+        let at = self.script.iter().take(self.next).filter(|op| **op == Op::Barrier).count();
+        at + usize::from(matches!(self.state, ThreadState::Calling(_)))
+    }
+}
+
+/// Takes a node to change it: a copy of its own, if other worlds hold it too.
+pub(crate) fn change(node: &mut Rc<Node>) -> &mut Node {
+    let node = Rc::make_mut(node);
+    node.tape.take();
+    node
+}

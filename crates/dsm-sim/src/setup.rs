@@ -1,0 +1,189 @@
+use dsm_core::{Access, Hold, Mutant, PageId};
+use std::fmt;
+use std::rc::Rc;
+
+/// What a world is made of. Two worlds of equal setup behave the same.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many pages there are.
+    pub pages: u64,
+    /// Whether granted pages stay for a minimum time.
+    pub hold: Hold,
+    /// How a page's bytes come in.
+    pub arrival: Arrival,
+    /// When a driver learns of a fault.
+    pub faults: Faults,
+    /// The bug planted in every engine, if any.
+    pub mutant: Option<Mutant>,
+    /// What each thread of each rank does, rank by rank. Its length is the number of ranks.
+    pub scripts: Vec<Vec<Rc<[Op]>>>,
+}
+
+/// How a page's bytes come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// With their message, at once.
+    Whole,
+    /// Straight into the service view, over time, while the driver serves other peers.
+    Split,
+}
+
+/// When a driver learns of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Faults {
+    /// The fault is the engine's next input.
+    AtOnce,
+    /// Some time later, when its thread may have been resumed by an answer to somebody else.
+    Queued,
+}
+
+/// One thing a thread does. A store is also a load of the rest of its page: it must not be lost on an old copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// Reads a word of the page.
+    Load(PageId),
+    /// Writes a word of the page, or reads and writes it in one instruction.
+    Store(PageId),
+    /// Reads the first page and writes the second in one instruction, which needs both at the same time.
+    Move(PageId, PageId),
+    /// Waits at the barrier of all ranks.
+    Barrier,
+}
+
+impl Setup {
+    /// The world of these scripts, written as for [`scripts`], with nothing special about it.
+    ///
+    /// # Errors
+    /// If a script cannot be read.
+    pub fn new(pages: u64, text: &str) -> Result<Self, ScriptError> {
+        Ok(Self {
+            pages,
+            hold: Hold::None,
+            arrival: Arrival::Whole,
+            faults: Faults::AtOnce,
+            mutant: None,
+            scripts: scripts(text, pages)?,
+        })
+    }
+
+    /// How many ranks there are.
+    ///
+    /// # Panics
+    /// If there are more than a rank's number can tell apart.
+    #[must_use]
+    pub fn nodes(&self) -> u16 {
+        u16::try_from(self.scripts.len()).expect("ranks are numbered by u16")
+    }
+}
+
+impl Op {
+    /// The accesses the operation needs at one instant, in the order its instruction makes them.
+    pub(crate) fn needs(self) -> impl Iterator<Item = (PageId, Access)> {
+        let needs = match self {
+            Self::Load(page) => [Some((page, Access::Read)), None],
+            Self::Store(page) => [Some((page, Access::Write)), None],
+            Self::Move(from, to) => [Some((from, Access::Read)), Some((to, Access::Write))],
+            Self::Barrier => [None, None],
+        };
+        needs.into_iter().flatten()
+    }
+}
+
+/// Reads scripts: ranks are separated by `|`, threads of a rank by `/`, operations by spaces. `r0` loads
+/// from page 0, `w0` stores to it, `m0>1` moves from page 0 to page 1, `b` waits at the barrier.
+///
+/// # Errors
+/// If an operation is none of these, names a page that is not there, or there are no ranks or too many.
+pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Rc<[Op]>>>, ScriptError> {
+    let thread = |text: &str| text.split_whitespace().map(|word| op(word, pages)).collect();
+    let rank = |text: &str| text.split('/').map(thread).collect();
+    let all: Vec<_> = text.split('|').map(rank).collect::<Result<_, _>>()?;
+    if all.len() > MAX_RANKS {
+        return Err(ScriptError { word: text.to_owned(), expected: "at most 64 ranks" });
+    }
+    Ok(all)
+}
+
+fn op(word: &str, pages: u64) -> Result<Op, ScriptError> {
+    let expected = "r<page>, w<page>, m<page>><page> or b, of pages that are there";
+    let error = || ScriptError { word: word.to_owned(), expected };
+    let page = |digits: &str| match digits.parse() {
+        Ok(page) if page < pages => Ok(PageId(page)),
+        _ => Err(error()),
+    };
+    match word.split_at_checked(1) {
+        Some(("r", rest)) => Ok(Op::Load(page(rest)?)),
+        Some(("w", rest)) => Ok(Op::Store(page(rest)?)),
+        Some(("m", rest)) => {
+            let (from, to) = rest.split_once('>').ok_or_else(error)?;
+            Ok(Op::Move(page(from)?, page(to)?))
+        }
+        Some(("b", "")) => Ok(Op::Barrier),
+        _ => Err(error()),
+    }
+}
+
+/// A script that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    word: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read script: {:?} found, expected {}", self.word, self.expected)
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(page) => write!(f, "r{page}"),
+            Self::Store(page) => write!(f, "w{page}"),
+            Self::Move(from, to) => write!(f, "m{from}>{to}"),
+            Self::Barrier => f.write_str("b"),
+        }
+    }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pages, hold, arrival, faults, mutant, scripts } = self;
+        write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
+        write!(f, ", faults {faults:?}")?;
+        if let Some(mutant) = mutant {
+            write!(f, ", planted bug {mutant:?}")?;
+        }
+        f.write_str(", scripts ")?;
+        let thread = |ops: &Rc<[Op]>| ops.iter().map(Op::to_string).collect::<Vec<_>>().join(" ");
+        let rank = |r: &Vec<Rc<[Op]>>| r.iter().map(thread).collect::<Vec<_>>().join(" / ");
+        f.write_str(&scripts.iter().map(rank).collect::<Vec<_>>().join(" | "))
+    }
+}
+
+const MAX_RANKS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_reads_back_as_written() {
+        let text = "r0 w1 / b | m0>1 |  / w0";
+        let setup = Setup::new(2, text).unwrap();
+        assert_eq!(setup.nodes(), 3);
+        let shown = setup.to_string();
+        assert!(shown.ends_with("scripts r0 w1 / b | m0>1 |  / w0"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_no_script_is_quoted() {
+        for wrong in ["x", "r", "r2", "w-1", "m0", "m0>2", "bb", "é"] {
+            let error = Setup::new(2, &format!("r0 {wrong}")).unwrap_err();
+            assert!(error.to_string().contains(&format!("{wrong:?} found")), "{error}");
+        }
+    }
+}
