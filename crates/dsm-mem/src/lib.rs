@@ -1,0 +1,35 @@
+//! The shared region of one rank and its faults.
+//!
+//! A [`Region`] is one memory mapped twice: the *application view*, at the address that all ranks
+//! agree on, and the *service view*, through which the driver thread reads and fills pages.
+//! [`Faults`] stops the threads that touch a page of the application view without the access they
+//! need, tells the driver, and opens pages for them. Two mechanisms do that, with the same contract:
+//! userfaultfd, and mprotect with a SIGSEGV handler.
+//!
+//! This crate knows nothing of other ranks, of messages or of the protocol.
+#![allow(unsafe_code, reason = "mappings, fault handling and signal handlers need it")]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("dsm-mem needs Linux");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("dsm-mem needs 64-bit addresses");
+
+mod faults;
+mod fence;
+mod handler;
+mod mapping;
+mod probe;
+mod process;
+mod region;
+mod rights;
+mod sigsegv;
+mod uffd;
+mod userfault;
+mod words;
+
+pub use faults::{Choice, Fault, Faults, FaultsError, UnknownChoice};
+pub use probe::{Finding, probe};
+pub use process::{end_process, inherited_fd};
+pub use region::{Layout, Region, RegionError};
+pub use words::{Word, WordsError};

@@ -1,0 +1,362 @@
+use crate::mapping::{Mapping, Placement};
+use crate::words::{self, Word, WordsError};
+use dsm_core::PageId;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::mm::Advice;
+use rustix::process::{Resource, getrlimit};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+
+/// Where a region is to be and how large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The first address of the application view, a multiple of the page size.
+    pub base: usize,
+    /// Bytes; rounded up to whole pages.
+    pub bytes: usize,
+}
+
+/// The shared memory of one rank, mapped twice.
+///
+/// Both views show the same bytes. Address space is reserved and memory is not: a page costs nothing
+/// until it is touched. A forked child has neither view.
+#[derive(Debug)]
+pub struct Region {
+    application: Mapping,
+    service: Mapping,
+    page_bytes: usize,
+}
+
+/// Why a region cannot be had.
+#[derive(Debug, Error)]
+pub enum RegionError {
+    /// No byte was asked for, or the size does not fit the address space.
+    #[error(
+        "cannot reserve a region of {bytes} bytes at {base:#x}: not a size this machine can map"
+    )]
+    Size {
+        /// Its first address.
+        base: usize,
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// The base address is null or inside a page.
+    #[error(
+        "cannot reserve the region at {base:#x}: the address must be a multiple of {page_bytes} and not 0"
+    )]
+    Unaligned {
+        /// The address asked for.
+        base: usize,
+        /// Bytes of a page.
+        page_bytes: usize,
+    },
+    /// The process has something else at these addresses.
+    #[error("cannot map the region at {base:#x}..{end:#x}: in use by {occupant}")]
+    BaseInUse {
+        /// First address.
+        base: usize,
+        /// First address after it.
+        end: usize,
+        /// The line of /proc/self/maps.
+        occupant: String,
+    },
+    /// The process may not make files as large as the region.
+    #[error(
+        "cannot size the region to {bytes} bytes: the limit on file size is {limit} (ulimit -f)"
+    )]
+    FileSizeLimit {
+        /// Bytes of the region.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// memfd_create failed.
+    #[error("cannot create the memory file of the region: {source}")]
+    Create {
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// ftruncate failed.
+    #[error("cannot size the region to {bytes} bytes: {source}")]
+    Resize {
+        /// Bytes of the region.
+        bytes: usize,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// mmap failed.
+    #[error(
+        "cannot map {bytes} bytes for the {view} view of the region: {source}{}",
+        limit_hint(source)
+    )]
+    Map {
+        /// Which view.
+        view: &'static str,
+        /// Bytes of the region.
+        bytes: usize,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// madvise failed.
+    #[error("cannot keep the region out of {what}: {source}")]
+    Advise {
+        /// What the advice is about.
+        what: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+impl Region {
+    /// Reserves a region. Both views are readable and writable and all bytes are zero.
+    ///
+    /// # Errors
+    /// If the range is not free or the kernel refuses it.
+    pub fn reserve(layout: Layout) -> Result<Self, RegionError> {
+        let Layout { base, bytes } = layout;
+        let page_bytes = rustix::param::page_size();
+        if base == 0 || !base.is_multiple_of(page_bytes) {
+            return Err(RegionError::Unaligned { base, page_bytes });
+        }
+        let rounded = bytes
+            .checked_next_multiple_of(page_bytes)
+            .filter(|&bytes| bytes > 0 && base.checked_add(bytes).is_some())
+            .ok_or(RegionError::Size { base, bytes })?;
+        Self::map(Placement::At(base), rounded, page_bytes)
+    }
+
+    /// A region whose application view is where the kernel likes, to try mechanisms on.
+    pub(crate) fn scratch(pages: usize) -> Result<Self, RegionError> {
+        let page_bytes = rustix::param::page_size();
+        Self::map(Placement::Anywhere, pages * page_bytes, page_bytes)
+    }
+
+    fn map(placement: Placement, bytes: usize, page_bytes: usize) -> Result<Self, RegionError> {
+        // The two mappings keep the memory alive; without a descriptor no forked child can.
+        let memory = memory_file(bytes)?;
+        let application =
+            Mapping::of_file(memory.as_fd(), bytes, placement).map_err(|errno| {
+                match (placement, errno) {
+                    (Placement::At(base), Errno::EXIST) => base_in_use(base, bytes),
+                    _ => map_error("application", bytes, errno),
+                }
+            })?;
+        let service = Mapping::of_file(memory.as_fd(), bytes, Placement::Anywhere)
+            .map_err(|errno| map_error("service", bytes, errno))?;
+        for view in [&application, &service] {
+            view.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))?;
+            match view.advise(Advice::LinuxNoHugepage) {
+                // A kernel without huge pages does not know the advice.
+                Ok(()) | Err(Errno::INVAL) => (),
+                Err(errno) => return Err(advise_error("huge pages")(errno)),
+            }
+        }
+        service.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
+        Ok(Self { application, service, page_bytes })
+    }
+
+    /// The first address of the application view.
+    #[must_use]
+    pub fn base(&self) -> usize {
+        self.application.address()
+    }
+
+    /// Bytes of the region, a multiple of the page size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.application.bytes()
+    }
+
+    /// Bytes of a page.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.page_bytes
+    }
+
+    /// Number of pages.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        (self.bytes() / self.page_bytes) as u64
+    }
+
+    /// The page of an address of the application view.
+    #[must_use]
+    pub fn page_of(&self, address: usize) -> Option<PageId> {
+        let offset = address.checked_sub(self.base()).filter(|&offset| offset < self.bytes())?;
+        Some(PageId((offset / self.page_bytes) as u64))
+    }
+
+    /// Makes a page's bytes zero, through the service view.
+    ///
+    /// # Panics
+    /// If the page is not in the region; so for every method that takes a page.
+    pub fn zero_page(&self, page: PageId) {
+        for word in self.service_words(page) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Receives bytes of a page from a socket straight into the service view, from the byte at
+    /// `offset` of the page on, without waiting. Returns how many came; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// What recv(2) says; [`io::ErrorKind::WouldBlock`] when nothing is there.
+    ///
+    /// # Panics
+    /// If `offset` is not inside the page.
+    pub fn receive_page(
+        &self,
+        page: PageId,
+        offset: usize,
+        from: BorrowedFd<'_>,
+    ) -> io::Result<usize> {
+        assert!(offset < self.page_bytes, "a receive begins inside the page: {offset}");
+        let bytes = self.page_bytes - offset;
+        let into = self.service.at(self.offset_of(page) + offset, bytes);
+        retry_interrupted(|| {
+            // SAFETY: `into` is valid for writes of `bytes` bytes, inside the service view, which
+            // stays mapped while `self` is borrowed; that memory is only accessed by atomics and
+            // system calls. The descriptor is open while it is borrowed.
+            unsafe { libc::recv(from.as_raw_fd(), into.cast(), bytes, libc::MSG_DONTWAIT) }
+        })
+    }
+
+    /// Sends `header` and then the whole page from the service view in one message, without waiting.
+    /// Returns how many bytes the socket took, counted from the header's first.
+    ///
+    /// # Errors
+    /// What sendmsg(2) says; [`io::ErrorKind::WouldBlock`] when the socket is full.
+    pub fn send_page(&self, header: &[u8], page: PageId, to: BorrowedFd<'_>) -> io::Result<usize> {
+        let from = self.service.at(self.offset_of(page), self.page_bytes);
+        let mut parts = [
+            libc::iovec { iov_base: header.as_ptr().cast_mut().cast(), iov_len: header.len() },
+            libc::iovec { iov_base: from.cast(), iov_len: self.page_bytes },
+        ];
+        // SAFETY: msghdr is a C structure of integers and pointers, for which zero bytes are valid.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = parts.as_mut_ptr();
+        message.msg_iovlen = parts.len() as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        retry_interrupted(|| {
+            // SAFETY: `message` points to two parts, both valid for reads for the whole call: the
+            // header is borrowed, the page is inside the service view, which stays mapped while
+            // `self` is borrowed. sendmsg only reads them. The descriptor is open while borrowed.
+            unsafe { libc::sendmsg(to.as_raw_fd(), &raw const message, flags) }
+        })
+    }
+
+    /// Appends a page's bytes as the service view has them.
+    pub fn copy_page(&self, page: PageId, into: &mut Vec<u8>) {
+        into.reserve(self.page_bytes);
+        for word in self.service_words(page) {
+            into.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+    }
+
+    /// A part of the application view as atomic integers: `len` of them from the byte at
+    /// `byte_offset` on. A thread that touches one stops until the page is here.
+    ///
+    /// # Errors
+    /// If the part is not inside the region or not aligned.
+    pub fn words<W: Word>(&self, byte_offset: usize, len: usize) -> Result<&[W], WordsError> {
+        words::check::<W>(byte_offset, len, self.bytes())?;
+        // SAFETY: `Word` is sealed and implemented for atomic integers only.
+        Ok(unsafe { self.application.atomics(byte_offset, len) })
+    }
+
+    pub(crate) fn application(&self) -> &Mapping {
+        &self.application
+    }
+
+    /// The offset of a page in both views.
+    pub(crate) fn offset_of(&self, page: PageId) -> usize {
+        assert!(page.0 < self.pages(), "pages are inside the region: {page} of {}", self.pages());
+        usize::try_from(page.0).expect("the region fits the address space") * self.page_bytes
+    }
+
+    /// Makes sure that the memory file has this page: a hole becomes a page of zeros.
+    pub(crate) fn populate(&self, page: PageId) {
+        std::hint::black_box(self.service_words(page)[0].load(Ordering::Relaxed));
+    }
+
+    fn service_words(&self, page: PageId) -> &[AtomicU64] {
+        let offset = self.offset_of(page);
+        // SAFETY: AtomicU64 is an atomic integer.
+        unsafe { self.service.atomics(offset, self.page_bytes / size_of::<u64>()) }
+    }
+}
+
+fn memory_file(bytes: usize) -> Result<OwnedFd, RegionError> {
+    // Beyond RLIMIT_FSIZE ftruncate sends SIGXFSZ, which would end the process without a word.
+    if let Some(limit) = getrlimit(Resource::Fsize).current
+        && bytes as u64 > limit
+    {
+        return Err(RegionError::FileSizeLimit { bytes, limit });
+    }
+    let flags = MemfdFlags::CLOEXEC;
+    // With vm.memfd_noexec=2 the flag is required, before Linux 6.3 it is unknown.
+    let memory = rustix::fs::memfd_create("dsm", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|errno| match errno {
+            Errno::INVAL => rustix::fs::memfd_create("dsm", flags),
+            _ => Err(errno),
+        })
+        .map_err(|errno| RegionError::Create { source: errno.into() })?;
+    rustix::fs::ftruncate(&memory, bytes as u64)
+        .map_err(|errno| RegionError::Resize { bytes, source: errno.into() })?;
+    Ok(memory)
+}
+
+fn map_error(view: &'static str, bytes: usize, errno: Errno) -> RegionError {
+    RegionError::Map { view, bytes, source: errno.into() }
+}
+
+fn advise_error(what: &'static str) -> impl Fn(Errno) -> RegionError {
+    move |errno| RegionError::Advise { what, source: errno.into() }
+}
+
+fn base_in_use(base: usize, bytes: usize) -> RegionError {
+    let end = base + bytes;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let occupant = maps
+        .lines()
+        .find(|line| range_of(line).is_some_and(|(from, to)| from < end && base < to))
+        .map_or_else(|| "another mapping".into(), squeeze);
+    RegionError::BaseInUse { base, end, occupant }
+}
+
+/// The range at the beginning of a line of /proc/self/maps.
+fn range_of(line: &str) -> Option<(usize, usize)> {
+    let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+    Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+}
+
+fn squeeze(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn limit_hint(source: &io::Error) -> String {
+    let limit = getrlimit(Resource::As).current;
+    match (source.raw_os_error(), limit) {
+        (Some(libc::ENOMEM), Some(limit)) => {
+            format!(" (the limit on address space is {limit} bytes, ulimit -v)")
+        }
+        _ => String::new(),
+    }
+}
+
+fn retry_interrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        match usize::try_from(call()) {
+            Ok(bytes) => return Ok(bytes),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}

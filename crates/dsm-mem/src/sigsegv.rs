@@ -1,0 +1,88 @@
+use crate::faults::{Fault, FaultsError};
+use crate::handler::{self, Posted};
+use crate::region::Region;
+use crate::rights::Rights;
+use dsm_core::{Access, PageId};
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use rustix::mm::MprotectFlags;
+use std::sync::Arc;
+
+/// Faults served by mprotect and a handler of SIGSEGV.
+///
+/// A page's protection in the application view is its access. A thread that breaks it waits inside
+/// the handler.
+#[derive(Debug)]
+pub(crate) struct Sigsegv {
+    region: Arc<Region>,
+}
+
+impl Sigsegv {
+    pub(crate) fn start(region: Arc<Region>) -> Result<Self, FaultsError> {
+        handler::open_pipe().map_err(|errno| FaultsError::Pipe { source: errno.into() })?;
+        let view = region.application();
+        let bytes = view.bytes();
+        view.protect_range(0, bytes, MprotectFlags::empty())
+            .map_err(|errno| FaultsError::Close { bytes, source: errno.into() })?;
+        handler::serve(view.address(), bytes, region.page_bytes())
+            .map_err(|source| FaultsError::Handler { source })?;
+        Ok(Self { region })
+    }
+
+    pub(crate) fn adopt_driver_thread(&self) {
+        handler::adopt_driver_thread();
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        handler::posted_fd()
+    }
+
+    pub(crate) fn read(&self, rights: &Rights, into: &mut Vec<Fault>) -> Result<(), FaultsError> {
+        handler::read_posted(|posted| {
+            // A fault posted to an earlier region of this process belongs to nobody.
+            if let Some(page) = self.region.page_of(posted.address) {
+                into.push(Fault { page, access: needed(posted, rights.of(page)) });
+            }
+        })
+        .map_err(|errno| FaultsError::Read { source: errno.into() })
+    }
+
+    pub(crate) fn protect(&self, page: PageId, access: Access) -> Result<(), Errno> {
+        let flags = match access {
+            Access::None => MprotectFlags::empty(),
+            Access::Read => MprotectFlags::READ,
+            Access::Write => MprotectFlags::READ | MprotectFlags::WRITE,
+        };
+        let offset = self.region.offset_of(page);
+        self.region.application().protect_range(offset, self.region.page_bytes(), flags)
+    }
+
+    pub(crate) fn resume(&self, page: PageId) {
+        handler::resume(self.region.base() + self.region.offset_of(page));
+    }
+
+    /// Ends the serving of faults: the application view is inaccessible, nobody is stopped.
+    pub(crate) fn halt(&self) -> Result<(), Errno> {
+        let view = self.region.application();
+        view.protect_range(0, view.bytes(), MprotectFlags::empty())?;
+        handler::retire();
+        Ok(())
+    }
+}
+
+impl Drop for Sigsegv {
+    fn drop(&mut self) {
+        // A region that cannot be closed stays served by nobody: its stopped threads stay stopped.
+        let _ = self.halt();
+    }
+}
+
+/// What a stopped thread needs. Where the processor does not say it, it is the next access after the
+/// one the page has: a load faults only without access, and a store that was taken for a load comes
+/// back once the page can be read.
+fn needed(posted: Posted, present: Access) -> Access {
+    match (posted.write, present) {
+        (Some(true), _) | (None, Access::Read | Access::Write) => Access::Write,
+        (Some(false), _) | (None, Access::None) => Access::Read,
+    }
+}
