@@ -1,5 +1,6 @@
 use crate::io::Outputs;
 use crate::message::{BarrierKind, Message};
+use crate::mutant::{Mutant, Planted};
 use crate::{CallId, Epoch, Output, Rank, Refusal, Violation};
 use alloc::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use alloc::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Barrier {
     nodes: u16,
+    planted: Planted,
     passed: Epoch,
     waiting: Option<(CallId, BarrierKind)>,
     /// At the coordinator only.
@@ -16,8 +18,8 @@ pub(crate) struct Barrier {
 }
 
 impl Barrier {
-    pub(crate) fn new(nodes: u16) -> Self {
-        Self { nodes, passed: Epoch(0), waiting: None, arrived: BTreeMap::new() }
+    pub(crate) fn new(nodes: u16, planted: Planted) -> Self {
+        Self { nodes, planted, passed: Epoch(0), waiting: None, arrived: BTreeMap::new() }
     }
 
     pub(crate) fn on_call(&mut self, id: CallId, kind: BarrierKind, out: &mut Outputs) {
@@ -41,9 +43,10 @@ impl Barrier {
         if self.arrived.insert(from, kind).is_some() {
             return Err("a rank arrives at a barrier once");
         }
+        let absent = u16::from(self.planted.is(Mutant::BarrierShort));
         if let Some(violation) = self.mismatch() {
             out.push(Output::Fail { violation });
-        } else if self.arrived.len() == usize::from(self.nodes) {
+        } else if self.arrived.len() == usize::from(self.nodes - absent) {
             self.arrived.clear();
             for rank in (0..self.nodes).map(Rank) {
                 out.send(rank, Message::BarrierRelease { kind, epoch }, None);

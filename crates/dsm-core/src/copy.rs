@@ -70,12 +70,18 @@ impl Copies {
         self.pending.contains_key(&page) && self.state(page, home) == State::Invalid
     }
 
+    pub(crate) fn has_deferred_demands(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     pub(crate) fn on_fault(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
         let Copy { state, epoch } = self.copy(page, home);
         match (state, access) {
             // Another thread's fault already brought what this one needs.
             (State::Modified, _) | (State::Shared | State::Exclusive, Access::Read) => {
-                out.push(Output::Resume { page });
+                if !self.planted.is(Mutant::ResumeForgotten) {
+                    out.push(Output::Resume { page });
+                }
             }
             (State::Fresh, _) => {
                 out.push(Output::Install { page, access: Access::Write, source: Source::Zero });
@@ -83,7 +89,9 @@ impl Copies {
             }
             (State::Exclusive, _) => {
                 out.push(Output::Protect { page, access: Access::Write });
-                self.open(page, Copy { state: State::Modified, epoch }, out);
+                let unnoticed = self.planted.is(Mutant::UpgradeUnnoticed);
+                let state = if unnoticed { State::Exclusive } else { State::Modified };
+                self.open(page, Copy { state, epoch }, out);
             }
             (State::Shared | State::Invalid, _) => self.request(page, access, home, out),
         }
@@ -170,7 +178,8 @@ impl Copies {
         while let Some(demand) = self.deferred.get(&page).and_then(VecDeque::front).copied() {
             match self.try_meet(page, demand, home, out) {
                 Ok(Met::Now) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
-                Ok(Met::Later) => return,
+                Ok(Met::Later) if !self.planted.is(Mutant::DemandForgotten) => return,
+                Ok(Met::Later) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
                 Err(why) => return out.fail(home, demand.message(page), why),
             };
         }
@@ -192,20 +201,31 @@ impl Copies {
         if have > epoch && !self.pending.contains_key(&page) {
             return Err("a demand names a copy that was granted or is under way");
         }
-        if have > epoch || self.held.contains(&page) {
+        let ack = Message::Ack { page, epoch: have };
+        if have > epoch && demand.is_invalidate() && self.planted.is(Mutant::AckBeforeGrant) {
+            out.send(home, ack, None);
+            return Ok(Met::Now);
+        }
+        let held = self.held.contains(&page) && !self.planted.is(Mutant::HoldIgnored);
+        if have > epoch || held {
             return Ok(Met::Later);
         }
         match demand {
             Demand::Invalidate { .. } if state != State::Shared => {
                 return Err("an invalidation finds a shared copy");
             }
+            Demand::Invalidate { have } if self.planted.is(Mutant::AckBeforeDrop) => {
+                out.send(home, ack, None);
+                self.shrink(page, State::Invalid, have, out);
+            }
             Demand::Invalidate { have } => {
                 self.shrink(page, State::Invalid, have, out);
-                out.send(home, Message::Ack { page, epoch: have }, None);
+                out.send(home, ack, None);
             }
             Demand::Forward { right, to, epoch, have } => {
                 let grant = |payload| Message::Grant { page, right, epoch, payload };
-                let keep = if right == Right::Shared { State::Shared } else { State::Invalid };
+                let keeps = right == Right::Shared || self.planted.is(Mutant::OwnerKeepsCopy);
+                let keep = if keeps { State::Shared } else { State::Invalid };
                 let keep = Copy { state: keep, epoch: have };
                 self.hand_over(page, state, keep, (to, &grant), out)?;
             }
@@ -296,6 +316,10 @@ impl Demand {
             }
             Self::Invalidate { have } => Message::Invalidate { page, have },
         }
+    }
+
+    fn is_invalidate(self) -> bool {
+        matches!(self, Self::Invalidate { .. })
     }
 
     fn have(self) -> Epoch {

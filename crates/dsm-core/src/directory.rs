@@ -55,7 +55,8 @@ impl Directory {
         home_copy: HomeCopy,
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
-        if let Some(transfer) = self.transfers.get_mut(&page) {
+        let at_once = access == Access::Read && self.planted.is(Mutant::ReadDuringTransfer);
+        if let Some(transfer) = self.transfers.get_mut(&page).filter(|_| !at_once) {
             let waits = transfer.requester == from || transfer.queue.iter().any(|q| q.0 == from);
             if waits {
                 return Err("a rank has one request for a page at a time");
@@ -120,6 +121,7 @@ impl Directory {
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
         let rank = self.rank;
+        let forgotten = self.planted.is(Mutant::ReaderForgotten);
         let entry = self.entry(page);
         if entry.holds(from) {
             return Err("a rank asks to read what it does not hold");
@@ -131,6 +133,7 @@ impl Directory {
         out.send(entry.owner, Message::Forward { page, right, to: from, epoch, have }, None);
         entry.epoch = epoch;
         match right {
+            Right::Shared if forgotten => {}
             Right::Shared => {
                 entry.sharers.insert(from, epoch);
             }
@@ -147,10 +150,13 @@ impl Directory {
         page: PageId,
         out: &mut Outputs,
     ) -> BTreeMap<Rank, Epoch> {
+        let spared = self.planted.is(Mutant::OwnerSpared);
         let entry = self.entry(page);
         let mut others = core::mem::take(&mut entry.sharers);
         if let Some(epoch) = others.remove(&from) {
-            others.insert(entry.owner, entry.owner_epoch);
+            if !spared {
+                others.insert(entry.owner, entry.owner_epoch);
+            }
             entry.owner = from;
             entry.owner_epoch = epoch;
         }
@@ -164,6 +170,9 @@ impl Directory {
     fn complete(&mut self, page: PageId, out: &mut Outputs) -> Result<(), &'static str> {
         let Some(transfer) = self.transfers.remove(&page) else { return Ok(()) };
         self.grant_write(transfer.requester, page, out);
+        if self.planted.is(Mutant::QueueForgotten) {
+            return Ok(());
+        }
         let mut queue = transfer.queue;
         while let Some((from, access)) = queue.pop_front() {
             // After a write the home's copy has been used, by whoever owns the page.

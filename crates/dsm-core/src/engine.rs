@@ -64,7 +64,7 @@ impl Engine {
             pages,
             copies: Copies::new(rank, hold == Hold::Timed, planted),
             directory: Directory::new(rank, planted),
-            barrier: Barrier::new(nodes),
+            barrier: Barrier::new(nodes, planted),
         }
     }
 
@@ -99,6 +99,12 @@ impl Engine {
     #[must_use]
     pub fn awaits_content(&self, page: PageId) -> bool {
         self.copies.awaits_content(page, self.home(page))
+    }
+
+    /// Whether some demand may be waiting for a hold time to end: only then does its end matter at once.
+    #[must_use]
+    pub fn has_deferred_demands(&self) -> bool {
+        self.copies.has_deferred_demands()
     }
 
     /// The rank that keeps the directory entry of `page`.

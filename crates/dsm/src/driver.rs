@@ -1,0 +1,342 @@
+//! The one thread of a rank that owns its engine: it takes faults, messages and calls as they come, asks
+//! the engine what to do, and does it, in order and completely, before the next.
+
+mod holds;
+mod peers;
+
+use crate::calls::Calls;
+use crate::counters::Counters;
+use crate::fatal::Fatal;
+use crate::supervisor::Supervisor;
+use dsm_core::{Access, BarrierKind, Call, CallId, Engine, Input, Message, Output, PageId};
+use dsm_core::{Rank, Source};
+use dsm_mem::{Fault, Faults, Region, end_process};
+use dsm_net::connection::Connection;
+use dsm_net::launch::Status;
+use holds::Holds;
+use peers::{Arrival, Peers};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Everything a driver thread needs; [`Driver::spawn`] starts it.
+///
+/// Invariant: it touches the region through the service view alone, so it never waits for itself.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    rank: Rank,
+    engine: Engine,
+    region: Arc<Region>,
+    faults: Faults,
+    peers: Peers,
+    calls: Arc<Calls>,
+    counters: Arc<Counters>,
+    supervisor: Arc<Supervisor>,
+    epoll: OwnedFd,
+    holds: Holds,
+    /// Since when some thread waits for a page.
+    waits: BTreeMap<PageId, Instant>,
+    finalize: Finalize,
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) rank: Rank,
+    pub(crate) engine: Engine,
+    pub(crate) region: Arc<Region>,
+    pub(crate) faults: Faults,
+    pub(crate) peers: BTreeMap<Rank, Connection>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) hold: Duration,
+}
+
+/// How far this rank is with leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finalize {
+    NotCalled,
+    /// Its thread waits for the other ranks.
+    Called(CallId),
+    /// All ranks are here: nothing is shared any more.
+    Complete(CallId),
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Result<Self, Fatal> {
+        let Parts { rank, engine, region, faults, peers, calls, counters, supervisor, hold } =
+            parts;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
+        let watch = |fd: &dyn AsFd, token: u64| {
+            let data = epoll::EventData::new_u64(token);
+            epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("epoll_ctl"))
+        };
+        watch(&faults.fd(), FAULTS)?;
+        watch(&*calls, CALLS)?;
+        watch(&*supervisor, SUPERVISOR)?;
+        for (rank, connection) in &peers {
+            watch(connection, rank.0.into())?;
+        }
+        Ok(Self {
+            rank,
+            engine,
+            region,
+            faults,
+            peers: Peers::new(peers),
+            calls,
+            counters,
+            supervisor,
+            epoll,
+            holds: Holds::new(hold),
+            waits: BTreeMap::new(),
+            finalize: Finalize::NotCalled,
+        })
+    }
+
+    /// Runs on a thread of its own, named after the rank.
+    pub(crate) fn spawn(self) -> Result<JoinHandle<()>, Fatal> {
+        let (rank, supervisor) = (self.rank, Arc::clone(&self.supervisor));
+        let name = format!("dsm-driver-{rank}");
+        let body = move || {
+            // Nobody would be served any more: a driver that fails must not leave its process waiting.
+            if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                let source = io::Error::other("an assertion of the runtime does not hold");
+                end_rank(rank, &supervisor, &Fatal::System { operation: "the driver", source });
+            }
+        };
+        let spawned = std::thread::Builder::new().name(name).spawn(body);
+        spawned.map_err(|source| Fatal::System { operation: "starting a thread", source })
+    }
+
+    /// Serves until the job is over. What cannot be mended ends the process, as `docs/running.md` says.
+    fn run(mut self) {
+        self.faults.adopt_driver_thread();
+        let (rank, supervisor) = (self.rank, Arc::clone(&self.supervisor));
+        let id = match self.serve().and_then(|id| self.part().map(|()| id)) {
+            Ok(id) => id,
+            // The region stays served by nobody rather than closed: a thread that waits must not go on.
+            Err(fatal) => end_rank(rank, &supervisor, &fatal),
+        };
+        if let Err(error) = self.faults.stop() {
+            end_rank(rank, &supervisor, &error.into());
+        }
+        self.calls.answer(id, Ok(()));
+        self.calls.close();
+    }
+
+    /// Serves until finalize is complete; gives the call that waits for it.
+    fn serve(&mut self) -> Result<CallId, Fatal> {
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        loop {
+            if let Finalize::Complete(id) = self.finalize {
+                return Ok(id);
+            }
+            self.wait(&mut events)?;
+            self.end_holds()?;
+            for event in events.drain(..) {
+                let data = event.data;
+                match data.u64() {
+                    FAULTS => self.take_faults()?,
+                    CALLS => self.take_calls()?,
+                    SUPERVISOR => return Err(Fatal::LauncherGone),
+                    peer => {
+                        let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
+                        // Copied out: the kernel packs its events.
+                        let flags = event.flags;
+                        if flags.contains(epoll::EventFlags::OUT) {
+                            self.peers.flush(peer, &self.epoll)?;
+                        }
+                        self.take_messages(peer)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), Fatal> {
+        let timeout = match self.holds.next_end() {
+            Some(at) if self.engine.has_deferred_demands() => {
+                let left = at.saturating_duration_since(Instant::now());
+                Some(Timespec::try_from(left).expect("hold times are short"))
+            }
+            _ => None,
+        };
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(system("epoll_wait")(error)),
+        }
+    }
+
+    fn end_holds(&mut self) -> Result<(), Fatal> {
+        if self.holds.next_end().is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        while let Some(page) = self.holds.pop_ended(now) {
+            self.handle(Input::HoldOver { page })?;
+        }
+        Ok(())
+    }
+
+    fn take_faults(&mut self) -> Result<(), Fatal> {
+        let mut faults = Vec::new();
+        self.faults.read(&mut faults)?;
+        for Fault { page, access } in faults {
+            match access {
+                Access::Write => {
+                    self.counters.write_faults.add(1);
+                    let upgrade = self.engine.access(page) == Access::Read;
+                    self.counters.upgrades.add(u64::from(upgrade));
+                }
+                Access::Read | Access::None => self.counters.read_faults.add(1),
+            }
+            self.waits.entry(page).or_insert_with(Instant::now);
+            self.handle(Input::Fault { page, access })?;
+        }
+        Ok(())
+    }
+
+    fn take_calls(&mut self) -> Result<(), Fatal> {
+        for (id, call) in self.calls.take() {
+            if call == Call::Barrier(BarrierKind::Finalize) && self.finalize == Finalize::NotCalled
+            {
+                self.finalize = Finalize::Called(id);
+            }
+            self.handle(Input::Call { id, call })?;
+        }
+        Ok(())
+    }
+
+    fn take_messages(&mut self, from: Rank) -> Result<(), Fatal> {
+        for _ in 0..MESSAGES_AT_ONCE {
+            let arrival =
+                self.peers.receive(from, &self.region, |page| self.engine.awaits_content(page));
+            match arrival {
+                Ok(Arrival::Message(message)) => {
+                    self.count_received(&message);
+                    self.handle(Input::Message { from, message })?;
+                }
+                Ok(Arrival::Nothing) => return Ok(()),
+                Err(Fatal::ContactLost { .. }) if self.may_leave_before_us(from) => {
+                    self.peers.remove(from);
+                    return Ok(());
+                }
+                Err(fatal) => return Err(fatal),
+            }
+        }
+        Ok(())
+    }
+
+    /// A rank that is released from finalize goes at once; others may not have heard of their release yet.
+    /// The coordinator is the last to be heard of, and goes after it has released everybody.
+    fn may_leave_before_us(&self, peer: Rank) -> bool {
+        match self.finalize {
+            Finalize::NotCalled => false,
+            Finalize::Called(_) => self.rank != COORDINATOR && peer != COORDINATOR,
+            Finalize::Complete(_) => true,
+        }
+    }
+
+    fn count_received(&self, message: &Message) {
+        match message {
+            Message::Invalidate { .. } => self.counters.invalidations.add(1),
+            Message::Grant { .. } if message.attached_page().is_some() => {
+                self.counters.pages_in.add(1);
+            }
+            _ => (),
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), Fatal> {
+        for output in self.engine.handle(input) {
+            self.carry_out(output)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, output: Output) -> Result<(), Fatal> {
+        match output {
+            Output::Protect { page, access } => self.faults.protect(page, access)?,
+            Output::Install { page, access, source } => {
+                if source == Source::Zero {
+                    self.region.zero_page(page);
+                }
+                self.faults.install(page, access)?;
+            }
+            Output::Send { to, message, attach: _ } => {
+                // What is attached is the page the message names, read now.
+                let bytes = self.peers.send(to, &message, &self.region, &self.epoll)?;
+                self.counters.messages_sent.add(1);
+                self.counters.bytes_sent.add(bytes);
+                self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
+            }
+            Output::Resume { page } => {
+                self.faults.resume(page)?;
+                if let Some(since) = self.waits.remove(&page) {
+                    let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    self.counters.fault_ns.add(ns);
+                }
+            }
+            Output::Hold { page } => self.holds.start(page),
+            Output::Granted { id } => self.grant(id),
+            Output::Refused { id, why } => self.calls.answer(id, Err(why.into())),
+            Output::Fail { violation } => return Err(Fatal::Protocol(violation)),
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, id: CallId) {
+        self.counters.barriers.add(1);
+        if self.finalize == Finalize::Called(id) {
+            // Answered when the last bytes are sent and the region is closed.
+            self.finalize = Finalize::Complete(id);
+        } else {
+            self.calls.answer(id, Ok(()));
+        }
+    }
+
+    /// Sends what is queued, so that every rank hears of its release.
+    fn part(&mut self) -> Result<(), Fatal> {
+        self.peers.flush_all(Instant::now() + PART_TIMEOUT)
+    }
+}
+
+/// Reports why this rank cannot go on, lets the launcher find out which rank failed first, and ends.
+fn end_rank(rank: Rank, supervisor: &Supervisor, fatal: &Fatal) -> ! {
+    let code = fatal.exit_code();
+    let reason = fatal.to_string();
+    match fatal {
+        Fatal::ContactLost { rank: peer, cause } => {
+            supervisor.tell(&Status::ContactLost { rank: peer.0, cause: cause.clone() });
+            supervisor.wait_for_end(VERDICT_TIMEOUT);
+        }
+        _ => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
+    }
+    // One write: the program's threads may hold the lock of standard error while they wait for a page.
+    let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
+    let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+    end_process(code)
+}
+
+fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {
+    move |error| Fatal::System { operation, source: error.into() }
+}
+
+const COORDINATOR: Rank = Rank(0);
+const FAULTS: u64 = u64::MAX;
+const CALLS: u64 = u64::MAX - 1;
+const SUPERVISOR: u64 = u64::MAX - 2;
+const EVENTS_AT_ONCE: usize = 64;
+/// Messages of one peer before the others get their turn.
+const MESSAGES_AT_ONCE: usize = 64;
+/// How long the last bytes may take that tell others of the end.
+const PART_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the launcher may take to find out which rank failed.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,142 @@
+use crate::fatal::Fatal;
+use dsm_core::wire::HEADER_BYTES;
+use dsm_core::{Message, PageId, Rank};
+use dsm_mem::Region;
+use dsm_net::connection::{Connection, ConnectionError, Received};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+/// The connections to all other ranks.
+#[derive(Debug)]
+pub(super) struct Peers {
+    connections: BTreeMap<Rank, Connection>,
+}
+
+/// What came from a peer.
+pub(super) enum Arrival {
+    /// A message; its content, if any, is in the page's service view.
+    Message(Message),
+    Nothing,
+}
+
+impl Peers {
+    pub(super) fn new(connections: BTreeMap<Rank, Connection>) -> Self {
+        Self { connections }
+    }
+
+    pub(super) fn remove(&mut self, rank: Rank) {
+        self.connections.remove(&rank);
+    }
+
+    /// The next message of a peer. Content goes straight into its page, if `awaits` says that the engine
+    /// asked for it.
+    pub(super) fn receive(
+        &mut self,
+        from: Rank,
+        region: &Region,
+        awaits: impl Fn(PageId) -> bool,
+    ) -> Result<Arrival, Fatal> {
+        let Some(connection) = self.connections.get_mut(&from) else { return Ok(Arrival::Nothing) };
+        loop {
+            match connection.receive().map_err(|error| Fatal::of_peer(from, error))? {
+                Received::Message(message) => return Ok(Arrival::Message(message)),
+                Received::Nothing => return Ok(Arrival::Nothing),
+                Received::Closed => return Err(closed(from)),
+                Received::Content { page, offset } => {
+                    if !awaits(page) {
+                        return Err(Fatal::Unasked { rank: from, page });
+                    }
+                    match region.receive_page(page, offset, rustix::fd::AsFd::as_fd(connection)) {
+                        Ok(0) => return Err(closed(from)),
+                        Ok(count) => {
+                            if let Some(message) = connection.content_arrived(count) {
+                                return Ok(Arrival::Message(message));
+                            }
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Arrival::Nothing);
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                        Err(source) => {
+                            let error = ConnectionError::Socket { operation: "recv", source };
+                            return Err(Fatal::of_peer(from, error));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a message with the page it names as attached; returns how many bytes that are.
+    pub(super) fn send(
+        &mut self,
+        to: Rank,
+        message: &Message,
+        region: &Region,
+        epoll: &OwnedFd,
+    ) -> Result<u64, Fatal> {
+        let Some(connection) = self.connections.get_mut(&to) else { return Err(closed(to)) };
+        let was_flushed = connection.is_flushed();
+        let sent = match message.attached_page() {
+            None => connection.send(message),
+            Some(page) => connection.send_content(
+                message,
+                |stream, header| region.send_page(header, page, stream),
+                |queue| region.copy_page(page, queue),
+            ),
+        };
+        sent.map_err(|error| Fatal::of_peer(to, error))?;
+        if was_flushed && !connection.is_flushed() {
+            watch(epoll, connection, to, epoll::EventFlags::IN | epoll::EventFlags::OUT)?;
+        }
+        let content = message.attached_page().map_or(0, |_| region.page_bytes());
+        Ok(u64::try_from(HEADER_BYTES + content).expect("a frame is short"))
+    }
+
+    /// The socket of a peer takes bytes again.
+    pub(super) fn flush(&mut self, rank: Rank, epoll: &OwnedFd) -> Result<(), Fatal> {
+        let Some(connection) = self.connections.get_mut(&rank) else { return Ok(()) };
+        connection.flush().map_err(|error| Fatal::of_peer(rank, error))?;
+        if connection.is_flushed() {
+            watch(epoll, connection, rank, epoll::EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    /// Sends everything that is queued.
+    pub(super) fn flush_all(&mut self, deadline: Instant) -> Result<(), Fatal> {
+        for (&rank, connection) in &mut self.connections {
+            while !connection.is_flushed() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    let cause = "it does not take the last messages".to_owned();
+                    return Err(Fatal::ContactLost { rank, cause });
+                }
+                let timeout = Timespec::try_from(left).expect("a few seconds are in range");
+                let mut fds = [PollFd::new(connection, PollFlags::OUT)];
+                // Whatever poll says, the next flush finds out.
+                let _ = rustix::event::poll(&mut fds, Some(&timeout));
+                connection.flush().map_err(|error| Fatal::of_peer(rank, error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn watch(
+    epoll: &OwnedFd,
+    connection: &Connection,
+    rank: Rank,
+    flags: epoll::EventFlags,
+) -> Result<(), Fatal> {
+    let data = epoll::EventData::new_u64(rank.0.into());
+    epoll::modify(epoll, connection, data, flags)
+        .map_err(|error| Fatal::System { operation: "epoll_ctl", source: error.into() })
+}
+
+fn closed(rank: Rank) -> Fatal {
+    Fatal::ContactLost { rank, cause: "it closed the connection".to_owned() }
+}

@@ -1,0 +1,46 @@
+use dsm_core::{Rank, Violation};
+use dsm_mem::FaultsError;
+use dsm_net::connection::ConnectionError;
+use std::io;
+use thiserror::Error;
+
+/// Why a rank's driver cannot go on.
+#[derive(Debug, Error)]
+pub(crate) enum Fatal {
+    #[error("{0}")]
+    Protocol(Violation),
+    #[error("rank {rank} broke the protocol: {source}")]
+    Malformed { rank: Rank, source: ConnectionError },
+    #[error(
+        "rank {rank} broke the protocol: it sent content of page {page} that was not asked for"
+    )]
+    Unasked { rank: Rank, page: dsm_core::PageId },
+    #[error("contact with rank {rank} lost: {cause}")]
+    ContactLost { rank: Rank, cause: String },
+    #[error("the launcher is gone")]
+    LauncherGone,
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
+    #[error("{operation} failed: {source}")]
+    System { operation: &'static str, source: io::Error },
+}
+
+impl Fatal {
+    /// The exit code of the rank; the table is in docs/running.md.
+    pub(crate) fn exit_code(&self) -> i32 {
+        match self {
+            Self::System { .. } => 70,
+            Self::Faults(_) => 71,
+            Self::ContactLost { .. } | Self::LauncherGone => 75,
+            Self::Protocol(_) | Self::Malformed { .. } | Self::Unasked { .. } => 76,
+        }
+    }
+
+    /// What a failed connection means: a peer that cannot be reached, or one that broke the protocol.
+    pub(crate) fn of_peer(rank: Rank, error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Socket { .. } => Self::ContactLost { rank, cause: error.to_string() },
+            source => Self::Malformed { rank, source },
+        }
+    }
+}

@@ -1,0 +1,318 @@
+use crate::calls::{CallError, Calls};
+use crate::counters::{Counters, Stats};
+use crate::driver::{Driver, Parts};
+use crate::settings::{SettingError, Settings};
+use crate::supervisor::{JobError, Supervisor};
+use dsm_core::wire::{Hello, Limits, VERSION};
+use dsm_core::{BarrierKind, Call, Config, Engine, Hold, PageId, Rank};
+use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
+use dsm_net::connection::Connection;
+use dsm_net::launch::{Job, Status};
+use dsm_net::rendezvous::{Rendezvous, RendezvousError};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use thiserror::Error;
+
+/// This process as a member of its job, from [`join`](Node::join) to [`finalize`](Node::finalize).
+///
+/// All threads of the process may use it at once.
+#[derive(Debug)]
+pub struct Node {
+    rank: Rank,
+    nodes: u16,
+    region: Arc<Region>,
+    counters: Arc<Counters>,
+    sharing: Option<Sharing>,
+}
+
+/// What a job of several ranks needs beside the region.
+#[derive(Debug)]
+struct Sharing {
+    calls: Arc<Calls>,
+    supervisor: Arc<Supervisor>,
+    driver: JoinHandle<()>,
+}
+
+/// Why a process could not join its job.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// A process joins once.
+    #[error("this process has joined a job before")]
+    Again,
+    /// A setting of the environment.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// What the launcher left for this rank.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The region cannot be mapped.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// No fault engine works here.
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
+    /// The ranks did not meet.
+    #[error(transparent)]
+    Rendezvous(#[from] RendezvousError),
+    /// The kernel refused something.
+    #[error("cannot {operation}: {source}")]
+    System {
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl Node {
+    /// Joins the job this process was started for; waits until every rank has. A process that no launcher
+    /// started becomes a job of one rank. Base and size of the region come from `DSM_BASE` and `DSM_SIZE`.
+    ///
+    /// Ranks that have not joined after 30 s are named on standard error, once.
+    ///
+    /// # Errors
+    /// [`JoinError`] says what is wrong and where. A process can join once.
+    pub fn join() -> Result<Self, JoinError> {
+        if JOINED.swap(true, Ordering::SeqCst) {
+            return Err(JoinError::Again);
+        }
+        let settings = Settings::from_environment()?;
+        let Some((supervisor, job, listener)) = Supervisor::find()? else {
+            return Ok(Self::alone(Arc::new(reserve(&settings)?)));
+        };
+        let supervisor = Arc::new(supervisor);
+        Self::join_job(&settings, &supervisor, &job, &listener).inspect_err(|error| {
+            let (code, reason) = (error.exit_code(), error.to_string());
+            supervisor.tell(&Status::Failed { code, reason });
+        })
+    }
+
+    /// This rank, `0..nodes`.
+    #[must_use]
+    pub fn rank(&self) -> u16 {
+        self.rank.0
+    }
+
+    /// How many ranks the job has.
+    #[must_use]
+    pub fn nodes(&self) -> u16 {
+        self.nodes
+    }
+
+    /// The first address of the shared area, the same on every rank.
+    #[must_use]
+    pub fn base(&self) -> usize {
+        self.region.base()
+    }
+
+    /// Bytes of the shared area, a whole number of pages.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.region.bytes()
+    }
+
+    /// Bytes of a page, the unit of sharing.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.region.page_bytes()
+    }
+
+    /// The rank that keeps the directory entry of the page at `address`; `None` outside the shared area.
+    #[must_use]
+    pub fn home(&self, address: usize) -> Option<u16> {
+        let PageId(page) = self.region.page_of(address)?;
+        u16::try_from(page % u64::from(self.nodes)).ok()
+    }
+
+    /// Whether `address` is in the shared area.
+    #[must_use]
+    pub fn is_shared(&self, address: usize) -> bool {
+        self.region.page_of(address).is_some()
+    }
+
+    /// Part of the shared area as atomic words, `byte_offset` from its start. Loads and stores of theirs
+    /// are plain instructions; pages that are not here are fetched.
+    ///
+    /// # Errors
+    /// If the words are not inside the area, or not aligned.
+    pub fn words<W: Word>(&self, byte_offset: usize, len: usize) -> Result<&[W], WordsError> {
+        self.region.words(byte_offset, len)
+    }
+
+    /// Waits until one thread of every rank is here. What any rank stored before is seen by all after.
+    ///
+    /// # Errors
+    /// If another thread of this rank is at the barrier.
+    pub fn barrier(&self) -> Result<(), CallError> {
+        match &self.sharing {
+            Some(sharing) => sharing.calls.call(Call::Barrier(BarrierKind::Program)),
+            None => {
+                self.counters.barriers.add(1);
+                Ok(())
+            }
+        }
+    }
+
+    /// What this rank's runtime has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.counters.stats()
+    }
+
+    /// Leaves the job once every rank wants to; this rank's pages are served until then. The shared area
+    /// is gone afterwards.
+    ///
+    /// # Errors
+    /// If another thread of this rank is at the barrier of all ranks; the job is left all the same when
+    /// it ends.
+    pub fn finalize(mut self) -> Result<(), CallError> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Result<(), CallError> {
+        let Some(sharing) = self.sharing.take() else { return Ok(()) };
+        sharing.calls.call(Call::Barrier(BarrierKind::Finalize))?;
+        // The driver ends the process if it fails; a thread that ended did what it had to.
+        let _ = sharing.driver.join();
+        sharing.supervisor.tell(&Status::Finalized);
+        Ok(())
+    }
+
+    fn alone(region: Arc<Region>) -> Self {
+        let counters = Arc::default();
+        Self { rank: Rank(0), nodes: 1, region, counters, sharing: None }
+    }
+
+    fn join_job(
+        settings: &Settings,
+        supervisor: &Arc<Supervisor>,
+        job: &Job,
+        listener: &TcpListener,
+    ) -> Result<Self, JoinError> {
+        let region = Arc::new(reserve(settings)?);
+        if job.nodes.len() == 1 {
+            supervisor.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
+            return Ok(Self::alone(region));
+        }
+        let faults = Faults::start(Arc::clone(&region), settings.fault)?;
+        let fault_engine = faults.describe();
+        let hello = hello(job, &region);
+        let peers = meet(settings, supervisor, job, listener, hello)?;
+        let counters = Arc::<Counters>::default();
+        let calls = Arc::new(Calls::new().map_err(system("make an eventfd"))?);
+        let hold = if settings.hold.is_zero() { Hold::None } else { Hold::Timed };
+        let (rank, nodes, pages) = (hello.from, hello.nodes, region.pages());
+        let driver = Driver::new(Parts {
+            rank,
+            engine: Engine::new(Config { rank, nodes, pages, hold }),
+            region: Arc::clone(&region),
+            faults,
+            peers,
+            calls: Arc::clone(&calls),
+            counters: Arc::clone(&counters),
+            supervisor: Arc::clone(supervisor),
+            hold: settings.hold,
+        });
+        let driver = driver.and_then(Driver::spawn).map_err(|fatal| {
+            system("start the driver thread")(io::Error::other(fatal.to_string()))
+        })?;
+        supervisor.tell(&Status::Joined { fault_engine });
+        let sharing = Some(Sharing { calls, supervisor: Arc::clone(supervisor), driver });
+        Ok(Self { rank, nodes, region, counters, sharing })
+    }
+}
+
+impl Drop for Node {
+    /// Leaves as [`finalize`](Node::finalize) does, unless the thread is panicking.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // Another thread at the barrier is the program's affair; the launcher will tell.
+            let _ = self.leave();
+        }
+    }
+}
+
+impl JoinError {
+    /// The exit code a rank ends with that cannot go on without its job; see `docs/running.md`.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Again | Self::System { .. } => 70,
+            Self::Region(_) | Self::Faults(_) => 71,
+            Self::Setting(_) | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
+            Self::Rendezvous(_) => 75,
+            Self::Job(_) => 76,
+        }
+    }
+}
+
+fn reserve(settings: &Settings) -> Result<Region, RegionError> {
+    Region::reserve(Layout { base: settings.base, bytes: settings.bytes })
+}
+
+fn hello(job: &Job, region: &Region) -> Hello {
+    let from = Rank(job.rank);
+    Hello {
+        version: VERSION,
+        from,
+        to: from,
+        nodes: u16::try_from(job.nodes.len()).expect("the number of nodes was checked"),
+        page_bytes: u32::try_from(region.page_bytes()).expect("pages are small"),
+        base: region.base() as u64,
+        size: region.bytes() as u64,
+        key: job.key.0,
+    }
+}
+
+fn meet(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    job: &Job,
+    listener: &TcpListener,
+    hello: Hello,
+) -> Result<BTreeMap<Rank, Connection>, JoinError> {
+    let addresses: Vec<SocketAddr> = job.nodes.iter().map(|node| node.address).collect();
+    let rendezvous = Rendezvous {
+        hello,
+        addresses: &addresses,
+        listener,
+        ended: supervisor.as_fd(),
+        remind_after: REMIND_AFTER,
+        give_up_after: settings.join_timeout,
+    };
+    let streams = rendezvous.meet(|missing| remind(job, missing))?;
+    let pages = hello.size / u64::from(hello.page_bytes);
+    let limits = Limits { nodes: hello.nodes, pages, page_bytes: hello.page_bytes };
+    let connections = streams.into_iter().map(|(rank, stream)| {
+        let connection = Connection::new(stream, limits).map_err(system("set up a connection"))?;
+        Ok((rank, connection))
+    });
+    connections.collect()
+}
+
+/// Says which ranks the others wait for.
+fn remind(job: &Job, missing: &[Rank]) {
+    let mut line = format!("dsm: rank {} has waited {REMIND_AFTER:?} for dsm_init of", job.rank);
+    for rank in missing {
+        let host = &job.nodes[usize::from(rank.0)].host;
+        line.push_str(&format!(" rank {rank} ({host})"));
+    }
+    line.push('\n');
+    // Standard error may be closed; the wait goes on all the same.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+fn system(operation: &'static str) -> impl FnOnce(io::Error) -> JoinError {
+    move |source| JoinError::System { operation, source }
+}
+
+static JOINED: AtomicBool = AtomicBool::new(false);
+
+/// How long the ranks that are here wait before they say who is missing.
+const REMIND_AFTER: Duration = Duration::from_secs(30);

@@ -1,0 +1,143 @@
+//! What varies between runs, read from the environment once.
+
+use dsm_mem::Choice;
+use std::env;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How the region of this rank is to be. Base and size must be equal on all ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) base: usize,
+    pub(crate) bytes: usize,
+    pub(crate) fault: Choice,
+    pub(crate) hold: Duration,
+    pub(crate) join_timeout: Duration,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{variable} is {value:?}, expected {expected}")]
+pub struct SettingError {
+    variable: &'static str,
+    value: String,
+    expected: String,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names the variable, its value and what was expected.
+    pub(crate) fn from_environment() -> Result<Self, SettingError> {
+        Self::read(|variable| {
+            env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingError> {
+        let read = |name, expected: &str, parse: fn(&str) -> Option<u64>, default: u64| {
+            let Some(value) = variable(name).filter(|value| !value.is_empty()) else {
+                return Ok(default);
+            };
+            parse(&value).ok_or(SettingError { variable: name, value, expected: expected.into() })
+        };
+        let bytes =
+            read("DSM_SIZE", "bytes, or a number with K, M, G or T", bytes_of, DEFAULT_BYTES)?;
+        let base =
+            read("DSM_BASE", "an address, such as 0x200000000000", address_of, DEFAULT_BASE)?;
+        let hold = read("DSM_HOLD_US", "microseconds up to 1000000", hold_of, DEFAULT_HOLD_US)?;
+        let join =
+            read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
+        let fault = match variable("DSM_FAULT").filter(|value| !value.is_empty()) {
+            None => Choice::Auto,
+            Some(value) => value.parse().map_err(|_| SettingError {
+                variable: "DSM_FAULT",
+                value,
+                expected: "auto, uffd or sigsegv".into(),
+            })?,
+        };
+        Ok(Self {
+            base: to_usize(base),
+            bytes: to_usize(bytes),
+            fault,
+            hold: Duration::from_micros(hold),
+            join_timeout: Duration::from_secs(join),
+        })
+    }
+}
+
+/// `4096`, `64K`, `1G`: binary multiples, at least 1.
+fn bytes_of(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let factor: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "K" | "k" => 1 << 10,
+        "M" | "m" => 1 << 20,
+        "G" | "g" => 1 << 30,
+        "T" | "t" => 1 << 40,
+        _ => return None,
+    };
+    let count: u64 = digits.parse().ok()?;
+    count.checked_mul(factor).filter(|bytes| (1..=MAX_BYTES).contains(bytes))
+}
+
+fn address_of(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn hold_of(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|us| *us <= 1_000_000)
+}
+
+fn timeout_of(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|s| (1..=86_400).contains(s))
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).expect("dsm runs on 64-bit machines")
+}
+
+const DEFAULT_BYTES: u64 = 1 << 30;
+/// Half of the 47-bit address space of x86-64.
+const MAX_BYTES: u64 = 1 << 46;
+/// Far from where Linux puts programs, heaps, libraries and stacks, and above what the address sanitizer
+/// reserves.
+const DEFAULT_BASE: u64 = 0x2000_0000_0000;
+/// Long enough for a woken thread to run, short beside what a stolen page costs; see docs/DESIGN.md.
+const DEFAULT_HOLD_US: u64 = 50;
+const DEFAULT_JOIN_S: u64 = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &'static str, value: &'static str) -> Result<Settings, SettingError> {
+        Settings::read(|variable| (variable == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn sizes_take_binary_suffixes() {
+        assert_eq!(check("DSM_SIZE", "64M").map(|s| s.bytes), Ok(64 << 20));
+        assert_eq!(check("DSM_SIZE", "1T").map(|s| s.bytes), Ok(1 << 40));
+        assert_eq!(check("DSM_SIZE", "").map(|s| s.bytes), Ok(1 << 30));
+    }
+
+    #[test]
+    fn a_bad_setting_names_variable_value_and_expectation() {
+        let bad = ["64Q", "-1", "0", "lots", "99999999999999999999", "20000T", "M"];
+        for value in bad {
+            let error = check("DSM_SIZE", value).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("DSM_SIZE is {value:?}, expected bytes, or a number with K, M, G or T")
+            );
+        }
+        assert!(check("DSM_BASE", "0xzz").is_err());
+        assert!(check("DSM_FAULT", "maybe").is_err());
+        assert!(check("DSM_HOLD_US", "1000001").is_err());
+    }
+}

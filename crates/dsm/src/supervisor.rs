@@ -1,0 +1,126 @@
+use dsm_mem::inherited_fd;
+use dsm_net::frame::{self, Decoder, FrameError};
+use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Status};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::env;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// The dsmwrap that started this rank.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    socket: UnixStream,
+}
+
+/// Why the launcher's word could not be understood.
+#[derive(Debug, Error)]
+pub enum JobError {
+    /// A variable of the environment is not a descriptor number.
+    #[error("{variable} is {value:?}, expected the number of an open descriptor")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The descriptor cannot be used.
+    #[error("cannot take over descriptor {number} named by {variable}: {source}")]
+    Descriptor {
+        /// The variable.
+        variable: &'static str,
+        /// The descriptor.
+        number: i32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The description of the job did not come.
+    #[error("cannot read the job from the launcher: {0}")]
+    Read(#[from] io::Error),
+    /// What came is not the description of a job.
+    #[error("cannot read the job from the launcher: {0}")]
+    Frame(#[from] FrameError),
+    /// The description contradicts itself.
+    #[error("the launcher describes a job of {nodes} nodes and calls this one rank {rank}")]
+    Rank {
+        /// How many nodes.
+        nodes: usize,
+        /// Which rank.
+        rank: u16,
+    },
+}
+
+impl Supervisor {
+    /// The supervisor, the job and the rank's listening socket; `None` if no launcher started this process.
+    pub(crate) fn find() -> Result<Option<(Self, Job, TcpListener)>, JobError> {
+        let Some(socket) = descriptor(JOB_FD)? else { return Ok(None) };
+        let supervisor = Self { socket: UnixStream::from(socket) };
+        let job = supervisor.read_job()?;
+        let ranks = 1..=usize::from(u16::MAX);
+        if !ranks.contains(&job.nodes.len()) || usize::from(job.rank) >= job.nodes.len() {
+            return Err(JobError::Rank { nodes: job.nodes.len(), rank: job.rank });
+        }
+        let Some(listener) = descriptor(LISTEN_FD)? else {
+            return Err(JobError::Variable { variable: LISTEN_FD, value: String::new() });
+        };
+        Ok(Some((supervisor, job, TcpListener::from(listener))))
+    }
+
+    fn read_job(&self) -> Result<Job, JobError> {
+        self.socket.set_nonblocking(false)?;
+        self.socket.set_read_timeout(Some(JOB_TIMEOUT))?;
+        self.socket.set_write_timeout(Some(STATUS_TIMEOUT))?;
+        let mut decoder = Decoder::default();
+        let mut bytes = [0; 4096];
+        loop {
+            let count = (&self.socket).read(&mut bytes)?;
+            if count == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            decoder.push(&bytes[..count]);
+            if let Some(job) = decoder.next_message()? {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// Tells the launcher something. A launcher that is gone or does not listen is found out otherwise.
+    pub(crate) fn tell(&self, status: &Status) {
+        let _ = (&self.socket).write_all(&frame::encode(status));
+    }
+
+    /// Waits until the launcher is gone, at most so long. It ends ranks by signals, not through here.
+    pub(crate) fn wait_for_end(&self, at_most: Duration) {
+        let until = Instant::now() + at_most;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).expect("a few seconds are in range");
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            match rustix::event::poll(&mut fds, Some(&timeout)) {
+                Err(rustix::io::Errno::INTR) => (),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl AsFd for Supervisor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn descriptor(variable: &'static str) -> Result<Option<OwnedFd>, JobError> {
+    let Some(value) = env::var_os(variable) else { return Ok(None) };
+    let value = value.to_string_lossy().into_owned();
+    let Ok(number) = value.parse() else { return Err(JobError::Variable { variable, value }) };
+    let descriptor = inherited_fd(number);
+    descriptor.map(Some).map_err(|source| JobError::Descriptor { variable, number, source })
+}
+
+/// dsmwrap writes the job when it starts the program.
+const JOB_TIMEOUT: Duration = Duration::from_secs(10);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
