@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Stats {
-    /// Read faults taken.
+    /// Threads stopped to read a page that was not here.
     pub read_faults: u64,
-    /// Write faults taken, upgrades included.
+    /// Threads stopped to write a page that was not here.
     pub write_faults: u64,
-    /// Write faults on a page that could be read.
+    /// Threads stopped to write a page that was here for reading.
     pub upgrades: u64,
     /// Copies given up because another rank writes.
     pub invalidations: u64,

@@ -189,14 +189,12 @@ impl Driver {
         let mut faults = Vec::new();
         self.faults.read(&mut faults)?;
         for Fault { page, access } in faults {
-            match access {
-                Access::Write => {
-                    self.counters.write_faults.add(1);
-                    let upgrade = self.engine.access(page) == Access::Read;
-                    self.counters.upgrades.add(u64::from(upgrade));
-                }
-                Access::Read | Access::None => self.counters.read_faults.add(1),
-            }
+            let counter = match (access, self.engine.access(page)) {
+                (Access::Write, Access::Read) => &self.counters.upgrades,
+                (Access::Write, _) => &self.counters.write_faults,
+                (Access::Read | Access::None, _) => &self.counters.read_faults,
+            };
+            counter.add(1);
             self.waits.entry(page).or_insert_with(Instant::now);
             self.handle(Input::Fault { page, access })?;
         }
