@@ -125,6 +125,12 @@ pub enum FaultsError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// No thread to watch the driver.
+    #[error("cannot start a thread that watches the driver: {source}")]
+    Sentry {
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// Faults cannot be read.
     #[error("cannot read faults: {source}")]
     Read {
@@ -189,11 +195,15 @@ impl Faults {
         Ok(Self { inner, rights, fence, region, refused, _turn: turn })
     }
 
-    /// Says that the calling thread is the driver. From here on a fault of it, which nobody could
-    /// serve, ends the process with a message.
+    /// Says that the calling thread is the driver.
+    ///
+    /// From here on a fault of it, which nobody could serve, ends the process with a message; at once,
+    /// or with userfaultfd within about two seconds. Signals that no instruction raises are blocked on
+    /// this thread, because the program's handlers may touch shared memory.
     pub fn adopt_driver_thread(&self) {
+        crate::signals::block_asynchronous();
         match &self.inner {
-            Inner::Uffd(_) => (),
+            Inner::Uffd(uffd) => uffd.adopt_driver_thread(),
             Inner::Sigsegv(sigsegv) => sigsegv.adopt_driver_thread(),
         }
     }

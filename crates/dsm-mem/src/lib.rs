@@ -23,6 +23,8 @@ mod probe;
 mod process;
 mod region;
 mod rights;
+mod sentry;
+mod signals;
 mod sigsegv;
 mod uffd;
 mod userfault;

@@ -1,5 +1,6 @@
 use crate::faults::{Fault, FaultsError};
 use crate::region::Region;
+use crate::sentry::Sentry;
 use crate::userfault::{BATCH, FEATURES, PageFault, Right, Userfault, Way, missing_features};
 use dsm_core::{Access, PageId};
 use rustix::fd::{AsFd, BorrowedFd};
@@ -18,21 +19,29 @@ pub(crate) struct Uffd {
     /// Not closed before the application view is inaccessible: a stopped thread would read zeros.
     userfault: ManuallyDrop<Userfault>,
     way: Way,
+    sentry: Sentry,
 }
 
 impl Uffd {
     pub(crate) fn start(region: Arc<Region>) -> Result<Self, FaultsError> {
         try_read_only_install()?;
         let (userfault, way) = open_best()?;
-        let view = region.application();
-        userfault.register(view).map_err(|errno| FaultsError::Register { source: errno.into() })?;
-        let uffd = Self { userfault: ManuallyDrop::new(userfault), way, region };
+        let sentry =
+            Sentry::start(userfault.as_fd()).map_err(|source| FaultsError::Sentry { source })?;
+        userfault
+            .register(region.application())
+            .map_err(|errno| FaultsError::Register { source: errno.into() })?;
+        let uffd = Self { userfault: ManuallyDrop::new(userfault), way, sentry, region };
         // Pages touched before this point have entries.
         uffd.region
             .application()
             .advise(Advice::LinuxDontNeed)
             .map_err(|errno| FaultsError::Register { source: errno.into() })?;
         Ok(uffd)
+    }
+
+    pub(crate) fn adopt_driver_thread(&self) {
+        self.sentry.adopt_driver_thread();
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -1,0 +1,48 @@
+use std::mem;
+use std::ptr;
+
+/// A set of signals a thread does not take.
+pub(crate) struct Mask(libc::sigset_t);
+
+/// Blocks every signal that no instruction of the calling thread raises, and returns the mask before.
+///
+/// The program's handlers for them may touch shared memory, so they must not run on a thread that
+/// serves it.
+pub(crate) fn block_asynchronous() -> Mask {
+    let mut set = empty_set();
+    // SAFETY: the set is valid for writes.
+    unsafe { libc::sigfillset(&raw mut set) };
+    for signal in SYNCHRONOUS {
+        // SAFETY: the set is initialised and valid for writes; the signal exists.
+        unsafe { libc::sigdelset(&raw mut set, signal) };
+    }
+    let mut before = empty_set();
+    // SAFETY: both sets are valid, one to read and one to write.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
+    assert_eq!(result, 0, "blocking signals has no reason to fail");
+    Mask(before)
+}
+
+/// Gives the calling thread a mask it had.
+pub(crate) fn restore(mask: &Mask) {
+    // SAFETY: the set is initialised; a null old mask is allowed.
+    let result =
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask.0, ptr::null_mut()) };
+    assert_eq!(result, 0, "setting a signal mask has no reason to fail");
+}
+
+fn empty_set() -> libc::sigset_t {
+    // SAFETY: a C structure of integers, for which zero bytes are valid.
+    unsafe { mem::zeroed() }
+}
+
+/// Raised by instructions: blocked, they would end the process without running any handler.
+const SYNCHRONOUS: [i32; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+    libc::SIGABRT,
+];
