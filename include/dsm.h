@@ -99,7 +99,7 @@ struct dsm_stats {
     uint64_t lock_local;    /* locks taken without a message */
     uint64_t lock_remote;   /* locks taken from another rank */
     uint64_t barriers;      /* barriers passed */
-    uint64_t fault_ns;      /* nanoseconds threads were stopped in faults, summed over threads */
+    uint64_t fault_ns;      /* nanoseconds during which threads waited for a page, summed over pages */
 };
 
 /* Stores the counts in *out. EINVAL: out is NULL, or this process is not in a job. */
