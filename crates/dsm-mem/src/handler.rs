@@ -122,6 +122,9 @@ fn install_handler() -> io::Result<()> {
     let mut ours = empty_action();
     ours.sa_sigaction = on_sigsegv as *const () as usize;
     ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    // A thread may wait on an alternate stack with room for few handlers. Those of requests to end
+    // are let through: the page may never come.
+    ours.sa_mask = crate::signals::asynchronous(&ENDING);
     // SAFETY: `ours` is a complete action whose function has the signature that SA_SIGINFO asks for
     // and does only what a signal handler may (see there); a null old action is allowed.
     check(unsafe { libc::sigaction(libc::SIGSEGV, &raw const ours, ptr::null_mut()) })?;
@@ -411,6 +414,8 @@ static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 /// Whether our handler is in force or under one that passes on to it.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
+/// Requests to end the process.
+const ENDING: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 /// The siginfo code of a fault on a mapping without the permission.
 const SEGV_ACCERR: c_int = 2;
 #[cfg(target_arch = "x86_64")]

@@ -9,18 +9,24 @@ pub(crate) struct Mask(libc::sigset_t);
 /// The program's handlers for them may touch shared memory, so they must not run on a thread that
 /// serves it.
 pub(crate) fn block_asynchronous() -> Mask {
-    let mut set = empty_set();
-    // SAFETY: the set is valid for writes.
-    unsafe { libc::sigfillset(&raw mut set) };
-    for signal in SYNCHRONOUS {
-        // SAFETY: the set is initialised and valid for writes; the signal exists.
-        unsafe { libc::sigdelset(&raw mut set, signal) };
-    }
+    let set = asynchronous(&[]);
     let mut before = empty_set();
     // SAFETY: both sets are valid, one to read and one to write.
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
     assert_eq!(result, 0, "blocking signals has no reason to fail");
     Mask(before)
+}
+
+/// Every signal that no instruction raises, except those of `but`.
+pub(crate) fn asynchronous(but: &[i32]) -> libc::sigset_t {
+    let mut set = empty_set();
+    // SAFETY: the set is valid for writes.
+    unsafe { libc::sigfillset(&raw mut set) };
+    for &signal in SYNCHRONOUS.iter().chain(but) {
+        // SAFETY: the set is initialised and valid for writes; the signal exists.
+        unsafe { libc::sigdelset(&raw mut set, signal) };
+    }
+    set
 }
 
 /// Gives the calling thread a mask it had.

@@ -1,12 +1,13 @@
 //! Which accesses fault, and what faulting threads see afterwards.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
+#![allow(unsafe_code, reason = "a page-table entry is taken away as the kernel would")]
 
 mod support;
 
 use dsm_core::{Access, PageId};
 use dsm_mem::Fault;
 use std::sync::atomic::Ordering::Relaxed;
-use support::{check, start};
+use support::{World, check, start};
 
 #[test]
 fn a_load_from_a_missing_page_is_a_read_fault() {
@@ -107,7 +108,7 @@ fn pages_touched_before_the_start_are_missing_after_it() {
         let region = dsm_mem::Region::reserve(support::layout(1)).unwrap();
         let region = std::sync::Arc::new(region);
         region.words::<std::sync::atomic::AtomicU64>(0, 1).unwrap()[0].store(4, Relaxed);
-        let mut world = support::World::around(region, choice);
+        let mut world = World::around(region, choice);
         let words = world.words();
         let reader = start(move || words[0].load(Relaxed));
         assert_eq!(world.wait_one(), Fault { page: PageId(0), access: Access::Read });
@@ -145,14 +146,66 @@ fn a_fault_older_than_the_access_is_answered_without_the_driver() {
         let first = start(move || words[0].load(Relaxed));
         world.wait_one();
         let second = start(move || words[1].load(Relaxed));
-        let timeout = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
-        let fd = world.faults.fd();
-        let mut set = [rustix::event::PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)];
-        assert_eq!(rustix::event::poll(&mut set, Some(&timeout)), Ok(1));
+        world.wait_readable();
         // The second fault is posted and not read when the page comes; nobody resumes it.
         world.fill(PageId(0), 6);
         world.faults.install(PageId(0), Access::Read).unwrap();
         assert_eq!(world.pending(), []);
         assert_eq!((first.join(), second.join()), (6, 6));
     });
+}
+
+#[test]
+fn a_page_table_entry_that_the_kernel_reclaims_comes_back_without_the_driver() {
+    check(1, |world| {
+        let words = world.words();
+        for access in [Access::Read, Access::Write] {
+            world.fill(PageId(0), 8);
+            world.faults.install(PageId(0), access).unwrap();
+            assert_eq!(words[0].load(Relaxed), 8);
+            let start_of_page = std::ptr::with_exposed_provenance_mut(world.region.base());
+            let bytes = world.region.page_bytes();
+            // SAFETY: the range is the region's one page, in which only atomics look; its content is
+            // in the memory file and stays.
+            assert_eq!(unsafe { libc::madvise(start_of_page, bytes, libc::MADV_DONTNEED) }, 0);
+
+            let reader = start(move || words[0].load(Relaxed));
+            if world.faults.serves_system_calls() {
+                world.wait_readable();
+                assert_eq!(world.pending(), []);
+            }
+            assert_eq!(reader.join(), 8);
+            // With the access it had, not more.
+            let writer = start(move || words[0].fetch_add(1, Relaxed));
+            if access == Access::Read {
+                assert_eq!(world.wait_one().access, Access::Write);
+                world.faults.protect(PageId(0), Access::Write).unwrap();
+                world.faults.resume(PageId(0)).unwrap();
+            }
+            assert_eq!(writer.join(), 8);
+            world.faults.protect(PageId(0), Access::None).unwrap();
+        }
+    });
+}
+
+#[test]
+fn too_many_mappings_are_an_error_that_names_the_limit() {
+    let limit: usize =
+        std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+    if limit > 1 << 20 {
+        support::cannot_run("a vm.max_map_count that a test can reach");
+        return;
+    }
+    let world = World::new(dsm_mem::Choice::Sigsegv, 2 * limit);
+    let failed = (0..).step_by(2).find_map(|page| {
+        let page = PageId(page);
+        world.faults.install(page, Access::Write).err().map(|error| (page, error))
+    });
+    let (page, error) = failed.unwrap();
+    // The failed page has the access it had, and another one can still be closed.
+    assert!(world.faults.protect(PageId(page.0 - 2), Access::None).is_ok());
+    drop(world);
+    println!("{error}");
+    assert!(matches!(error, dsm_mem::FaultsError::MapCount { .. }), "{error}");
+    assert!(error.to_string().contains(&limit.to_string()), "{error}");
 }

@@ -74,7 +74,7 @@ fn read_on(words: &[AtomicU64], over: &AtomicBool, found: &AtomicBool) -> Option
 
 #[test]
 fn a_page_is_never_seen_half_filled() {
-    check(1, |world| assert_eq!(race_readers(world, Replace::FillThenInstall, 5_000), None));
+    check(1, |world| assert_eq!(race_readers(world, Replace::FillThenInstall, 1_000), None));
 }
 
 #[test]
@@ -153,12 +153,12 @@ fn write_on(word: &AtomicU64, note: &AtomicU64, over: &AtomicBool) {
 
 #[test]
 fn no_store_is_lost_when_writing_is_taken_away() {
-    check(1, |world| assert_eq!(race_writers(world, Take::Writing, 20_000), None));
+    check(1, |world| assert_eq!(race_writers(world, Take::Writing, 10_000), None));
 }
 
 #[test]
 fn no_store_is_lost_when_the_page_is_taken_away() {
-    check(1, |world| assert_eq!(race_writers(world, Take::Everything, 20_000), None));
+    check(1, |world| assert_eq!(race_writers(world, Take::Everything, 10_000), None));
 }
 
 #[test]

@@ -4,11 +4,14 @@
 use dsm_core::{Access, PageId};
 use dsm_mem::{Choice, Fault, Faults, Layout, Region};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,12 +58,17 @@ impl World {
     pub(crate) fn wait(&mut self) -> Vec<Fault> {
         let mut faults = Vec::new();
         while faults.is_empty() {
-            let timeout = Timespec { tv_sec: 20, tv_nsec: 0 };
-            let mut set = [PollFd::from_borrowed_fd(self.faults.fd(), PollFlags::IN)];
-            assert_eq!(poll(&mut set, Some(&timeout)), Ok(1), "a fault within the deadline");
+            self.wait_readable();
             self.faults.read(&mut faults).unwrap();
         }
         faults
+    }
+
+    /// Waits until a fault is there and leaves it.
+    pub(crate) fn wait_readable(&self) {
+        let mut set = [PollFd::from_borrowed_fd(self.faults.fd(), PollFlags::IN)];
+        let ready = retry_on_intr(|| poll(&mut set, Some(&TIMEOUT)));
+        assert_eq!(ready, Ok(1), "a fault within the deadline");
     }
 
     /// The one fault that comes next.
@@ -82,15 +90,19 @@ impl World {
         self.faults.resume(page).unwrap();
     }
 
-    /// Fills a page with one word, as a peer's bytes arrive: from a socket.
+    /// Fills a page with one word, as a peer's bytes arrive: from a socket, and in pieces between
+    /// which other threads run.
     pub(crate) fn fill(&self, page: PageId, word: u64) {
         let (from, to) = UnixStream::pair().unwrap();
         let bytes = word.to_ne_bytes().repeat(self.words_per_page());
-        std::io::Write::write_all(&mut &to, &bytes).unwrap();
         let mut offset = 0;
-        while offset < bytes.len() {
-            use std::os::fd::AsFd;
-            offset += self.region.receive_page(page, offset, from.as_fd()).unwrap();
+        for piece in bytes.chunks(bytes.len() / 2) {
+            (&to).write_all(piece).unwrap();
+            let end = offset + piece.len();
+            while offset < end {
+                offset += self.region.receive_page(page, offset, from.as_fd()).unwrap();
+            }
+            std::thread::yield_now();
         }
     }
 
@@ -104,22 +116,30 @@ impl World {
     /// Serves every fault with the access it needs, the pages' content being right as it is, until
     /// the thread is done. Returns its result.
     pub(crate) fn serve<T: Send + 'static>(&mut self, thread: Thread<T>) -> T {
+        self.serve_and(thread, |_| ())
+    }
+
+    /// As `serve`, and does something more after each batch of faults.
+    pub(crate) fn serve_and<T: Send + 'static>(
+        &mut self,
+        thread: Thread<T>,
+        mut after: impl FnMut(&World),
+    ) -> T {
         loop {
             match thread.result.try_recv() {
                 Ok(result) => return result,
-                Err(std::sync::mpsc::TryRecvError::Empty) => (),
-                Err(other) => panic!("the thread panicked: {other}"),
+                Err(TryRecvError::Empty) => (),
+                Err(TryRecvError::Disconnected) => panic!("the thread panicked"),
             }
-            let wake = thread.wake.try_clone().unwrap();
-            let timeout = Timespec { tv_sec: 20, tv_nsec: 0 };
             let mut set = [
                 PollFd::from_borrowed_fd(self.faults.fd(), PollFlags::IN),
-                PollFd::new(&wake, PollFlags::IN),
+                PollFd::new(&thread.over, PollFlags::IN),
             ];
-            assert_ne!(poll(&mut set, Some(&timeout)), Ok(0), "an event within the deadline");
+            assert_ne!(poll(&mut set, Some(&TIMEOUT)), Ok(0), "an event within the deadline");
             for fault in self.pending() {
                 self.install(fault.page, fault.access);
             }
+            after(self);
         }
     }
 }
@@ -127,18 +147,18 @@ impl World {
 /// A thread that says when it is done.
 pub(crate) struct Thread<T> {
     result: Receiver<T>,
-    wake: UnixStream,
+    over: UnixStream,
 }
 
 pub(crate) fn start<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Thread<T> {
     let (sender, result) = channel();
-    let (wake, done) = UnixStream::pair().unwrap();
+    let (over, done) = UnixStream::pair().unwrap();
     std::thread::spawn(move || {
         let result = body();
         sender.send(result).unwrap();
         drop(done);
     });
-    Thread { result, wake }
+    Thread { result, over }
 }
 
 impl<T> Thread<T> {
@@ -155,12 +175,22 @@ pub(crate) fn layout(pages: usize) -> Layout {
 
 /// Runs a test again in a process of its own, in which [`role`] has a value, and gives what it wrote
 /// and how it ended.
-pub(crate) fn run_child(test: &str, role: &str) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+pub(crate) fn run_self(test: &str, role: &str) -> Output {
+    run_child(Command::new(std::env::current_exe().unwrap()), test, role)
+}
+
+/// As [`run_self`], with a command that runs a copy of this program.
+pub(crate) fn run_child(mut command: Command, test: &str, role: &str) -> Output {
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ROLE, role);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     start(move || child.wait_with_output().unwrap()).join()
+}
+
+/// Says that a test needs something that is not here; where nothing may be left out, that fails.
+pub(crate) fn cannot_run(needs: &str) {
+    println!("NOT RUN: this test needs {needs}");
+    assert!(std::env::var_os("CI").is_none(), "CI=true and no {needs}");
 }
 
 /// What this process is to be, if it is a test's child.
@@ -177,6 +207,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+const TIMEOUT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 const ROLE: &str = "DSM_MEM_TEST_ROLE";
 static BASE: AtomicUsize = AtomicUsize::new(0x2000_0000_0000);
 static TURN: Mutex<()> = Mutex::new(());
