@@ -1,0 +1,149 @@
+use super::event::Event;
+use super::link::{Link, Orders, Setup};
+use super::plan::Plan;
+use super::printer::Printer;
+use dsm_net::launch::Order;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// The links to all dsmwraps of a job, and what comes in from them and from everybody else.
+#[derive(Debug)]
+pub(crate) struct Crew<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) printer: Printer,
+    patience: Duration,
+    verbosity: Verbosity,
+    began_at: Instant,
+    links: Vec<Option<Link>>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+}
+
+/// Whether each step is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    Quiet,
+    Steps,
+}
+
+/// The way events come in, made before there is a crew: the printer and the signals need it.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) sender: Sender<Event>,
+    events: Receiver<Event>,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Self {
+        let (sender, events) = channel();
+        Self { sender, events }
+    }
+}
+
+impl<'a> Crew<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        printer: Printer,
+        mailbox: Mailbox,
+        patience: Duration,
+        verbosity: Verbosity,
+    ) -> Self {
+        let Mailbox { sender, events } = mailbox;
+        let links = plan.ranks.iter().map(|_| None).collect();
+        let began_at = Instant::now();
+        Self { plan, printer, patience, verbosity, began_at, links, sender, events }
+    }
+
+    /// How long each step may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    pub(crate) fn ranks(&self) -> impl Iterator<Item = u16> + use<> {
+        0..u16::try_from(self.links.len()).expect("the machine file has at most 65535 ranks")
+    }
+
+    /// The rank and its host, to begin a line with.
+    pub(crate) fn name(&self, rank: u16) -> String {
+        format!("rank {rank} ({})", self.plan.ranks[usize::from(rank)].place)
+    }
+
+    /// Starts this rank's dsmwrap.
+    ///
+    /// # Errors
+    /// If the local process cannot be had.
+    pub(crate) fn connect(&mut self, rank: u16) -> io::Result<()> {
+        let planned = &self.plan.ranks[usize::from(rank)];
+        let setup = Setup {
+            rank,
+            name: self.name(rank),
+            command: planned.route.command(),
+            patience: self.patience,
+            events: self.sender.clone(),
+            printer: self.printer.clone(),
+        };
+        self.links[usize::from(rank)] = Some(Link::start(setup)?);
+        Ok(())
+    }
+
+    /// The next event; `None` when the time has come without one.
+    pub(crate) fn next_event(&mut self, until: Instant) -> Option<Event> {
+        let event = self.events.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let event = match event {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => return None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the crew keeps a sender itself"),
+        };
+        if let Event::Gone { rank, .. } = &event
+            && let Some(link) = self.links[usize::from(*rank)].take()
+        {
+            link.join();
+        }
+        Some(event)
+    }
+
+    pub(crate) fn orders(&self, rank: u16) -> Option<&Orders> {
+        self.links[usize::from(rank)].as_ref().map(Link::orders)
+    }
+
+    pub(crate) fn send(&self, rank: u16, order: &Order) {
+        if let Some(orders) = self.orders(rank) {
+            orders.send(order);
+        }
+    }
+
+    pub(crate) fn send_all(&self, order: &Order) {
+        self.ranks().for_each(|rank| self.send(rank, order));
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.links.iter().all(Option::is_none)
+    }
+
+    /// Kills every local process that is left.
+    pub(crate) fn kill(&self) {
+        self.links.iter().flatten().for_each(|link| link.orders().kill());
+    }
+
+    /// Sends the dsmwraps away before anything was started: at once, but at most for a moment.
+    pub(crate) fn dismiss(&mut self) {
+        self.links.iter().flatten().for_each(|link| link.orders().close());
+        for grace in [DISMISSAL, DISMISSAL] {
+            let until = Instant::now() + grace;
+            while !self.is_gone() && self.next_event(until).is_some() {}
+            self.kill();
+        }
+    }
+
+    /// Tells a step, if that is wanted.
+    pub(crate) fn step(&self, what: impl FnOnce() -> String) {
+        if self.verbosity == Verbosity::Steps {
+            let seconds = self.began_at.elapsed().as_secs_f64();
+            self.printer.note(format!("{seconds:.3} s: {}", what()));
+        }
+    }
+}
+
+/// A dsmwrap without a program is gone at once; ssh needs a round trip.
+const DISMISSAL: Duration = Duration::from_secs(2);

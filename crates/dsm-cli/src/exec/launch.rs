@@ -1,0 +1,316 @@
+//! The steps before anything is started. Each waits for every rank or until its time is over, so that
+//! all hosts that fail are told at once.
+
+use super::address::{self, Reach};
+use super::crew::Crew;
+use super::event::Event;
+use super::locality::Whereabouts;
+use super::plan::Route;
+use super::ssh;
+use crate::exit_code::ExitCode;
+use crate::words;
+use dsm_net::launch::{Hello, Job, Node, Order, Report, Start, StartFailure, StartStep, VERSION};
+use signal_hook::consts::SIGTSTP;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// Why nothing was started.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// At least one rank cannot be.
+    Faults(Vec<Fault>),
+    Signal(i32),
+}
+
+/// What is wrong with one rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) rank: u16,
+    pub(crate) code: ExitCode,
+    /// The rest of a sentence about the rank.
+    pub(crate) what: String,
+}
+
+/// Reaches every host, lets every rank listen, and gives the orders to start.
+///
+/// # Errors
+/// If any rank cannot be: then none is started.
+pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Start>, Stop> {
+    let hellos = greet(crew)?;
+    let addresses = choose_addresses(crew, &hellos)?;
+    let bound = bind(crew, &addresses)?;
+    Ok(starts(crew, &bound))
+}
+
+/// A step that every rank has to take.
+struct Step<T> {
+    done: BTreeMap<u16, T>,
+    faults: BTreeMap<u16, Fault>,
+}
+
+impl<T> Step<T> {
+    fn new() -> Self {
+        Self { done: BTreeMap::new(), faults: BTreeMap::new() }
+    }
+
+    fn fault(&mut self, rank: u16, code: ExitCode, what: impl Into<String>) {
+        let what = what.into();
+        self.faults.entry(rank).or_insert(Fault { rank, code, what });
+    }
+
+    fn is_open(&self, rank: u16) -> bool {
+        !self.done.contains_key(&rank) && !self.faults.contains_key(&rank)
+    }
+
+    fn open_ranks(&self, crew: &Crew<'_>) -> usize {
+        crew.ranks().filter(|rank| self.is_open(*rank)).count()
+    }
+
+    fn finish(self) -> Result<BTreeMap<u16, T>, Stop> {
+        if self.faults.is_empty() {
+            return Ok(self.done);
+        }
+        Err(Stop::Faults(self.faults.into_values().collect()))
+    }
+}
+
+/// Starts every dsmwrap and waits for its greeting. The links themselves judge the time.
+fn greet(crew: &mut Crew<'_>) -> Result<BTreeMap<u16, Hello>, Stop> {
+    let mut step = Step::new();
+    let plan = crew.plan;
+    let is_ssh = |rank: &u16| matches!(plan.ranks[usize::from(*rank)].route, Route::Ssh { .. });
+    let (waiting, direct): (Vec<u16>, Vec<u16>) = crew.ranks().partition(is_ssh);
+    let mut waiting = VecDeque::from(waiting);
+    let mut under_way = BTreeSet::new();
+    for rank in direct {
+        connect(crew, rank, &mut step);
+    }
+    while step.open_ranks(crew) > 0 {
+        under_way.retain(|rank| step.is_open(*rank));
+        while under_way.len() < MAX_UNGREETED
+            && let Some(rank) = waiting.pop_front()
+        {
+            under_way.insert(rank);
+            connect(crew, rank, &mut step);
+        }
+        let Some(event) = crew.next_event(Instant::now() + crew.patience()) else { continue };
+        match event {
+            Event::Report { rank, report: Report::Hello(hello) } => {
+                on_hello(crew, &mut step, rank, hello);
+            }
+            Event::Gone { rank, gone } => {
+                let (code, what) = ssh::explain(&gone);
+                step.fault(rank, code, what);
+            }
+            event => on_other(crew, &mut step, event)?,
+        }
+    }
+    step.finish()
+}
+
+fn connect(crew: &mut Crew<'_>, rank: u16, step: &mut Step<Hello>) {
+    let leader = crew.plan.ranks[usize::from(rank)].route.leader();
+    crew.step(|| format!("{}: starting {leader}", crew.name(rank)));
+    if let Err(error) = crew.connect(rank) {
+        let code = ExitCode::of_errno(error.raw_os_error(), ExitCode::UNREACHABLE);
+        let cause = words::of_error(&error);
+        step.fault(rank, code, format!(": cannot start {leader}: {cause}"));
+    }
+}
+
+fn on_hello(crew: &Crew<'_>, step: &mut Step<Hello>, rank: u16, hello: Hello) {
+    crew.step(|| {
+        let Hello { hostname, package, pid, reached_at, .. } = &hello;
+        let at = reached_at.map(|at| format!(", reached at {at}")).unwrap_or_default();
+        format!("{}: dsmwrap {package} pid {pid} on {hostname}{at}", crew.name(rank))
+    });
+    if hello.version == VERSION {
+        step.done.insert(rank, hello);
+    } else {
+        let what = format!(
+            ": dsmwrap {} there speaks launch protocol {}, dsmexec {} speaks {VERSION}",
+            hello.package,
+            hello.version,
+            env!("CARGO_PKG_VERSION")
+        );
+        step.fault(rank, ExitCode::CONFIGURATION, what);
+    }
+}
+
+/// What no step expects, and what every step must mind.
+fn on_other<T>(crew: &Crew<'_>, step: &mut Step<T>, event: Event) -> Result<(), Stop> {
+    match event {
+        Event::Signal(SIGTSTP) => crew.printer.note(NO_STOP),
+        Event::Signal(signal) => return Err(Stop::Signal(signal)),
+        Event::Gone { rank, gone } => {
+            let leader = crew.plan.ranks[usize::from(rank)].route.leader();
+            let (code, what) = ssh::lost(&gone, leader);
+            step.fault(rank, code, what);
+        }
+        Event::Report { rank, report: Report::StartFailed(failure) } => {
+            let (code, what) = explain(&failure);
+            step.fault(rank, code, what);
+        }
+        Event::Report { rank, report } => {
+            let what = format!(": its dsmwrap broke the protocol by {}", name_of(&report));
+            step.fault(rank, ExitCode::PROTOCOL, what);
+        }
+        Event::Printed => unreachable!("the printer was not told to end"),
+    }
+    Ok(())
+}
+
+fn choose_addresses(crew: &Crew<'_>, hellos: &BTreeMap<u16, Hello>) -> Result<Vec<IpAddr>, Stop> {
+    let reach = crew.plan.ranks.iter().zip(hellos.values()).map(|(planned, hello)| {
+        // A direct dsmwrap only tells how dsmexec's own user came to this machine.
+        let hello = matches!(planned.route, Route::Ssh { .. }).then_some(hello);
+        let (here, resolved) = match &planned.whereabouts {
+            Whereabouts::Here => (true, Vec::new()),
+            Whereabouts::Elsewhere(addresses) => (false, addresses.clone()),
+        };
+        Reach {
+            given: planned.place.address,
+            here,
+            reached_at: hello.and_then(|hello| hello.reached_at),
+            reached_from: hello.and_then(|hello| hello.reached_from),
+            resolved,
+        }
+    });
+    address::choose(&reach.collect::<Vec<_>>()).map_err(|missing| {
+        let fault = |index| Fault {
+            rank: u16::try_from(index).expect("indices of ranks are ranks"),
+            code: ExitCode::CONFIGURATION,
+            what: ": no address is known at which other ranks reach it; \
+                   write address=IP behind the host in the machine file"
+                .into(),
+        };
+        Stop::Faults(missing.into_iter().map(fault).collect())
+    })
+}
+
+/// Every rank listens, and every program is there.
+fn bind(crew: &mut Crew<'_>, addresses: &[IpAddr]) -> Result<BTreeMap<u16, SocketAddr>, Stop> {
+    let check = Order::Check(Box::new(crew.plan.program.clone()));
+    for (rank, address) in crew.ranks().zip(addresses) {
+        crew.send(rank, &Order::Bind(*address));
+        crew.send(rank, &check);
+    }
+    let mut step = Step::new();
+    let mut bound = BTreeMap::new();
+    let until = Instant::now() + crew.patience();
+    while step.open_ranks(crew) > 0 {
+        match crew.next_event(until) {
+            Some(Event::Report { rank, report: Report::Bound(address) }) => {
+                crew.step(|| format!("{}: listens at {address}", crew.name(rank)));
+                bound.insert(rank, address);
+            }
+            // Orders are obeyed in order: who has looked for the program is bound.
+            Some(Event::Report { rank, report: Report::Found }) => match bound.get(&rank) {
+                Some(address) => {
+                    step.done.insert(rank, *address);
+                }
+                None => step.fault(rank, ExitCode::PROTOCOL, ": its dsmwrap skipped an order"),
+            },
+            Some(event) => on_other(crew, &mut step, event)?,
+            None => {
+                let open: Vec<_> = crew.ranks().filter(|rank| step.is_open(*rank)).collect();
+                let what = format!(": no answer within {} s", crew.patience().as_secs());
+                for rank in open {
+                    step.fault(rank, ExitCode::UNREACHABLE, what.clone());
+                }
+            }
+        }
+    }
+    step.finish()
+}
+
+fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
+    let plan = crew.plan;
+    let nodes: Vec<_> = plan
+        .hosts()
+        .zip(bound.values())
+        .map(|(host, address)| Node { host, address: *address })
+        .collect();
+    let start = |rank| Start {
+        job: Job {
+            id: plan.job,
+            key: plan.key.clone(),
+            rank,
+            nodes: nodes.clone(),
+            settings: plan.settings.clone(),
+        },
+        program: plan.program.program.clone(),
+        args: plan.args.clone(),
+        environment: plan.program.environment.clone(),
+        directory: plan.program.directory.clone(),
+        input: plan.input == Some(rank),
+    };
+    crew.ranks().map(start).collect()
+}
+
+/// Why a program was not started: the exit code, and the rest of a sentence about the rank.
+pub(crate) fn explain(failure: &StartFailure) -> (ExitCode, String) {
+    let StartFailure { step, subject, cause, errno } = failure;
+    let (verb, otherwise) = match step {
+        StartStep::Listen => ("listen at", ExitCode::CONFIGURATION),
+        StartStep::Directory => ("enter directory", ExitCode::CONFIGURATION),
+        StartStep::Find => ("find program", ExitCode::CONFIGURATION),
+        StartStep::Execute => ("execute", ExitCode::CONFIGURATION),
+        StartStep::Resources => ("start", ExitCode::RESOURCES),
+    };
+    let verb = match ExitCode::of_errno(*errno, otherwise) {
+        ExitCode::PERMISSION if *step == StartStep::Find => "execute",
+        _ => verb,
+    };
+    (ExitCode::of_errno(*errno, otherwise), format!(": cannot {verb} {subject}: {cause}"))
+}
+
+fn name_of(report: &Report) -> &'static str {
+    match report {
+        Report::Hello(_) => "greeting twice",
+        Report::Bound(_) => "listening unasked",
+        Report::Found => "looking for a program unasked",
+        Report::Started { .. } => "starting a program unasked",
+        Report::Exited(_) => "ending a program that was not started",
+        _ => "speaking out of order",
+    }
+}
+
+pub(crate) const NO_STOP: &str =
+    "the job goes on: dsmexec cannot be stopped without its hosts taking it for dead";
+
+/// sshd drops connections beyond ten that have not logged in (MaxStartups).
+const MAX_UNGREETED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_to_start_have_codes() {
+        let check = |step, errno: Option<i32>, code: ExitCode, what: &str| {
+            let (subject, cause) = ("p".to_owned(), "why".to_owned());
+            let failure = StartFailure { step, subject, cause, errno };
+            assert_eq!(explain(&failure), (code, what.to_owned()));
+        };
+        check(StartStep::Find, None, ExitCode::CONFIGURATION, ": cannot find program p: why");
+        check(StartStep::Find, Some(2), ExitCode::CONFIGURATION, ": cannot find program p: why");
+        check(StartStep::Find, Some(13), ExitCode::PERMISSION, ": cannot execute p: why");
+        check(
+            StartStep::Directory,
+            Some(2),
+            ExitCode::CONFIGURATION,
+            ": cannot enter directory p: why",
+        );
+        check(
+            StartStep::Directory,
+            Some(13),
+            ExitCode::PERMISSION,
+            ": cannot enter directory p: why",
+        );
+        check(StartStep::Execute, Some(8), ExitCode::CONFIGURATION, ": cannot execute p: why");
+        check(StartStep::Resources, Some(24), ExitCode::RESOURCES, ": cannot start p: why");
+        check(StartStep::Listen, Some(99), ExitCode::CONFIGURATION, ": cannot listen at p: why");
+    }
+}

@@ -1,0 +1,250 @@
+//! `dsmexec`: starts one rank per line of a machine file, shows what they write, and ends them
+//! together.
+
+mod address;
+mod crew;
+mod event;
+mod input;
+mod launch;
+mod lines;
+mod link;
+mod link_thread;
+mod locality;
+mod machine_file;
+mod options;
+mod plan;
+mod preamble;
+mod printer;
+mod rank_set;
+mod signals;
+mod sink;
+mod ssh;
+mod supervise;
+mod verdict;
+mod waker;
+
+use crate::exit_code::ExitCode;
+use crate::signal_name::SignalName;
+use crate::words;
+use clap::Parser;
+use clap::error::ErrorKind;
+use crew::{Crew, Mailbox, Verbosity};
+use event::Event;
+use launch::{Fault, Stop};
+use options::Options;
+use plan::{Plan, PlanError};
+use printer::{Colour, Printer, Sinks, Style};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signals::SignalThread;
+use sink::Sink;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use verdict::Verdict;
+
+/// Why there is no job to run.
+#[derive(Debug, Error)]
+enum SetupError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("cannot open log {path}: {cause}; --log FILE names another, --log none does without", path = path.display(), cause = words::of_error(source))]
+    Log { path: PathBuf, source: io::Error },
+    #[error(
+        "{ranks} ranks need {needed} descriptors, and the limit is {limit}: raise it with ulimit -n"
+    )]
+    Descriptors { ranks: usize, needed: u64, limit: u64 },
+    #[error("cannot set up {what}: {cause}", cause = words::of_error(source))]
+    Resources { what: &'static str, source: io::Error },
+}
+
+impl SetupError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Plan(error) => error.exit_code(),
+            Self::Log { .. } => ExitCode::LOG,
+            Self::Descriptors { .. } | Self::Resources { .. } => ExitCode::RESOURCES,
+        }
+    }
+}
+
+/// Runs dsmexec with these arguments, argv\[0\] included, and gives its exit code.
+#[must_use]
+pub fn run(arguments: impl Iterator<Item = OsString>) -> process::ExitCode {
+    let options = match Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            // Nobody is left to be told that nobody listens.
+            let _ = error.print();
+            let code = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::USAGE,
+            };
+            return code.into();
+        }
+    };
+    run_with(&options)
+        .unwrap_or_else(|error| {
+            let _ = writeln!(io::stderr(), "dsmexec: {error}");
+            error.exit_code()
+        })
+        .into()
+}
+
+fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
+    let plan = Plan::new(options)?;
+    if options.dry_run {
+        let mut text = plan.describe().join("\n");
+        text.push('\n');
+        let _ = io::stdout().write_all(text.as_bytes());
+        return Ok(ExitCode::SUCCESS);
+    }
+    provide_descriptors(plan.ranks.len())?;
+    let sinks = open_sinks(&options.log)?;
+    let mailbox = Mailbox::new();
+    let resources = |what| move |source| SetupError::Resources { what, source };
+    let signals = SignalThread::start(mailbox.sender.clone()).map_err(resources("signals"))?;
+    let sender = mailbox.sender.clone();
+    let done = move || {
+        // Who no longer listens does not wait.
+        let _ = sender.send(Event::Printed);
+    };
+    let style = style(options, &plan);
+    let (printer, thread) = Printer::start(style, sinks, done).map_err(resources("the printer"))?;
+    let verbosity = if options.verbose { Verbosity::Steps } else { Verbosity::Quiet };
+    let mut crew = Crew::new(&plan, printer, mailbox, options.connect_timeout, verbosity);
+    let (code, last) = run_job(&mut crew);
+    crew.printer.end(last);
+    if wait_for_printer(&mut crew) {
+        thread.join().expect("the printer does not panic");
+    }
+    signals.finish();
+    Ok(code)
+}
+
+/// Runs the job; gives the exit code and the last line.
+fn run_job(crew: &mut Crew<'_>) -> (ExitCode, Option<String>) {
+    let plan = crew.plan;
+    let program = String::from_utf8_lossy(&plan.program.program);
+    crew.printer.record(format!("job {}: {} ranks of {program}", plan.job, plan.ranks.len()));
+    plan.warnings.iter().for_each(|warning| crew.printer.note(warning));
+    let (code, why) = match launch::prepare(crew) {
+        Ok(starts) => match supervise::supervise(crew, starts) {
+            verdict if verdict.blamed().is_none() => return (ExitCode::SUCCESS, None),
+            verdict => verdict_of(&verdict),
+        },
+        Err(Stop::Faults(faults)) => {
+            crew.dismiss();
+            tell_faults(crew, &faults);
+            (faults[0].code, "no rank was started".to_owned())
+        }
+        Err(Stop::Signal(signal)) => {
+            crew.dismiss();
+            let why =
+                format!("interrupted by signal {} before any rank was started", SignalName(signal));
+            (ExitCode::of_signal(signal), why)
+        }
+    };
+    (code, Some(format!("job {} failed with exit code {code}: {why}", plan.job)))
+}
+
+fn verdict_of(verdict: &Verdict) -> (ExitCode, String) {
+    let blame = verdict.blamed().expect("a verdict without blame is a success");
+    (blame.code, blame.in_short())
+}
+
+/// One line per host and cause.
+fn tell_faults(crew: &Crew<'_>, faults: &[Fault]) {
+    let mut told: BTreeMap<(String, &str), (u16, usize)> = BTreeMap::new();
+    for Fault { rank, what, .. } in faults {
+        let host = crew.plan.ranks[usize::from(*rank)].place.to_string();
+        told.entry((host, what)).or_insert((*rank, 0)).1 += 1;
+    }
+    let mut lines: Vec<_> = told.into_iter().collect();
+    lines.sort_by_key(|(_, (rank, _))| *rank);
+    for ((_, what), (rank, count)) in lines {
+        let more = match count - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more ranks there)"),
+        };
+        crew.printer.note(format!("{}{what}{more}", crew.name(rank)));
+    }
+}
+
+/// Standard output may be stuck for as long as its reader likes; a signal ends the waiting.
+fn wait_for_printer(crew: &mut Crew<'_>) -> bool {
+    loop {
+        match crew.next_event(Instant::now() + Duration::from_secs(60)) {
+            Some(Event::Printed) => return true,
+            Some(Event::Signal(signal)) if signal != signal_hook::consts::SIGTSTP => return false,
+            _ => (),
+        }
+    }
+}
+
+fn style(options: &Options, plan: &Plan) -> Style {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let colour = |terminal: bool| match terminal && !plain {
+        true => Colour::PerRank,
+        false => Colour::Plain,
+    };
+    Style {
+        hosts: plan.hosts().collect(),
+        tag: options.tag,
+        only: options.only.clone(),
+        stream: options.stream.map(Into::into),
+        colours: [colour(io::stdout().is_terminal()), colour(io::stderr().is_terminal())],
+    }
+}
+
+fn open_sinks(log: &Path) -> Result<Sinks, SetupError> {
+    let copy = |fd: &dyn AsFd, what| match fd.as_fd().try_clone_to_owned() {
+        Ok(fd) => Ok(Sink::new(what, File::from(fd))),
+        Err(source) => Err(SetupError::Resources { what, source }),
+    };
+    let log = match log.to_str() {
+        Some("none") => None,
+        _ => Some(
+            open_log(log).map_err(|source| SetupError::Log { path: log.to_path_buf(), source })?,
+        ),
+    };
+    Ok(Sinks {
+        stdout: copy(&io::stdout(), "standard output")?,
+        stderr: copy(&io::stderr(), "standard error")?,
+        log,
+    })
+}
+
+/// A fresh log with its directory. What programs print is for their user alone.
+fn open_log(path: &Path) -> io::Result<Sink> {
+    if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        fs::create_dir_all(directory)?;
+    }
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(Sink::new(format!("log {}", path.display()), file))
+}
+
+/// Every link needs three pipes and two more descriptors, and one that is being started a few more.
+fn provide_descriptors(ranks: usize) -> Result<(), SetupError> {
+    let needed = u64::try_from(ranks * 5 + 64).expect("65535 ranks need few descriptors");
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let limit = maximum.unwrap_or(u64::MAX);
+    let raised = Rlimit { current: Some(needed), maximum };
+    if limit < needed || setrlimit(Resource::Nofile, raised).is_err() {
+        return Err(SetupError::Descriptors { ranks, needed, limit });
+    }
+    Ok(())
+}

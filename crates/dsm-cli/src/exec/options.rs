@@ -1,0 +1,303 @@
+use super::printer::Tag;
+use super::rank_set::RankSet;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Parser, ValueEnum};
+use dsm_net::launch::Stream;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Starts one rank of a program per line of a machine file, and ends them together.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "dsmexec",
+    version,
+    max_term_width = 100,
+    override_usage = "dsmexec [OPTIONS] MACHINE_FILE PROGRAM [ARGS]...",
+    after_help = MORE
+)]
+pub(crate) struct Options {
+    /// Start only the first N ranks of the machine file
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) ranks: Option<u16>,
+
+    /// Set a variable in every rank's environment, without a value to dsmexec's own value
+    #[arg(short = 'x', long = "export", value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(parse_export))]
+    pub(crate) exports: Vec<Export>,
+
+    /// Working directory of the ranks [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) wdir: Option<PathBuf>,
+
+    /// The rank that gets standard input
+    #[arg(long, value_name = "RANK|none", default_value = "0", value_parser = parse_stdin)]
+    pub(crate) stdin: StdinTo,
+
+    /// What stands before each line
+    #[arg(long, value_enum, default_value_t = Tag::Full)]
+    pub(crate) tag: Tag,
+
+    /// Show only these ranks, such as 0,2-3; the log has all
+    #[arg(long, value_name = "RANKS")]
+    pub(crate) only: Option<RankSet>,
+
+    /// Show only one of the streams; the log has both
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<StreamName>,
+
+    /// Where all output is written too, with tags
+    #[arg(long, value_name = "FILE|none", default_value = "logs/dsm_output.log")]
+    pub(crate) log: PathBuf,
+
+    /// Bytes of the shared region; K, M, G, T are binary [default: $DSM_SIZE, or the runtime's]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(crate) size: Option<u64>,
+
+    /// First address of the shared region [default: $DSM_BASE, or the runtime's]
+    #[arg(long, value_name = "ADDR", value_parser = parse_base)]
+    pub(crate) base: Option<u64>,
+
+    /// How page faults are caught [default: $DSM_FAULT, or auto]
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<FaultName>,
+
+    /// Which hosts are reached by ssh: those that are not this machine, all, or none
+    #[arg(long, value_enum, default_value_t = SshUse::Auto)]
+    pub(crate) ssh: SshUse,
+
+    /// Command and options in place of ssh [default: $DSM_SSH, or ssh]
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) ssh_command: Option<String>,
+
+    /// How long each step of reaching a host may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(crate) connect_timeout: Duration,
+
+    /// Tell each step with the time since the start
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Print what would be started where, and exit
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// One host per line, in rank order
+    #[arg(value_name = "MACHINE_FILE")]
+    pub(crate) machine_file: PathBuf,
+
+    /// Any executable and its arguments
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A variable for the ranks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Export {
+    pub(crate) name: OsString,
+    /// `None` is dsmexec's own value.
+    pub(crate) value: Option<OsString>,
+}
+
+/// Who gets dsmexec's standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StdinTo {
+    Nobody,
+    Rank(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamName {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultName {
+    /// The best this machine permits.
+    Auto,
+    /// userfaultfd.
+    Uffd,
+    /// mprotect and SIGSEGV.
+    Sigsegv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SshUse {
+    /// Where the host is not this machine.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere: a host that is not this machine is an error.
+    Never,
+}
+
+impl From<StreamName> for Stream {
+    fn from(name: StreamName) -> Self {
+        match name {
+            StreamName::Stdout => Self::Stdout,
+            StreamName::Stderr => Self::Stderr,
+        }
+    }
+}
+
+impl FaultName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Uffd => "uffd",
+            Self::Sigsegv => "sigsegv",
+        }
+    }
+}
+
+/// `4096`, `64K`, `1G`: binary multiples.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return Err(SIZE.into()),
+    };
+    let count: u64 = digits.parse().map_err(|_| SIZE)?;
+    count.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(|| SIZE.into())
+}
+
+/// Decimal, or hexadecimal with `0x`.
+pub(crate) fn parse_base(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "expected an address such as 0x200000000000".into())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "expected 1 to 600 seconds".into())
+}
+
+fn parse_stdin(text: &str) -> Result<StdinTo, String> {
+    match text {
+        "none" => Ok(StdinTo::Nobody),
+        rank => rank.parse().map(StdinTo::Rank).map_err(|_| "expected a rank or none".into()),
+    }
+}
+
+fn parse_export(text: OsString) -> Result<Export, String> {
+    let text = text.as_bytes();
+    let (name, value) = match text.iter().position(|byte| *byte == b'=') {
+        Some(end) => (&text[..end], Some(OsStr::from_bytes(&text[end + 1..]).to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("expected NAME or NAME=VALUE".into());
+    }
+    Ok(Export { name: OsStr::from_bytes(name).to_owned(), value })
+}
+
+const SIZE: &str = "expected bytes, or a number with K, M, G or T";
+
+const MORE: &str = "\
+Examples:
+  dsmexec machine_file hello              one rank per line of machine_file
+  dsmexec -n 2 -x OMP_NUM_THREADS=4 machine_file ./jacobi 4096
+  dsmexec --tag=rank --only 0 machine_file ./jacobi <input
+  dsmexec --ssh=always --ssh-command 'ssh -p 2222' machine_file hostname
+  dsmexec --dry-run machine_file hello    what would be started where
+
+A machine file:
+  node1                    # rank 0; comments and blank lines are ignored
+  me@node2 slots=2         # ranks 1 and 2
+  fd00::3 address=10.0.0.3 # rank 3; other ranks reach it at 10.0.0.3
+
+Exit codes:
+  0    every rank exited with 0
+  N    the code of the rank that failed first; 128+S if signal S killed it
+  64   usage                        68   unknown host
+  69   host unreachable, ssh failed, or no dsmwrap there
+  70   internal error               71   not enough of a resource
+  74   the log cannot be opened     75   contact to a host or between ranks lost
+  76   a rank broke the protocol    77   permission denied
+  78   machine file, settings, program or directory wrong
+  130  Ctrl-C";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Options {
+        Options::try_parse_from([&["dsmexec"], words].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_program_is_the_programs() {
+        let check = |words: &[&str], command: &[&str]| {
+            let options = parse(words);
+            assert_eq!(options.command, command, "{words:?}");
+            assert_eq!(options.machine_file, PathBuf::from("m"));
+            options
+        };
+        check(&["m", "p"], &["p"]);
+        assert!(
+            !check(&["m", "p", "-v", "--help", "-n", "x"], &["p", "-v", "--help", "-n", "x"])
+                .verbose
+        );
+        assert!(check(&["-v", "m", "p", "--", "-v"], &["p", "--", "-v"]).verbose);
+        assert!(check(&["m", "-v", "p", "--log=x"], &["p", "--log=x"]).verbose);
+        check(&["m", "p", "", " a b ", "c;d"], &["p", "", " a b ", "c;d"]);
+    }
+
+    #[test]
+    fn numbers_have_units() {
+        let check = |text: &str, bytes: Option<u64>| assert_eq!(parse_size(text).ok(), bytes);
+        check("4096", Some(4096));
+        check("64K", Some(65_536));
+        check("1g", Some(1 << 30));
+        check("2T", Some(2 << 40));
+        for text in ["", "K", "0", "-1", "1X", "1KB", "99999999999T"] {
+            check(text, None);
+        }
+        let check = |text: &str, address: Option<u64>| assert_eq!(parse_base(text).ok(), address);
+        check("0x200000000000", Some(0x2000_0000_0000));
+        check("4096", Some(4096));
+        for text in ["", "0x", "x", "-1"] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn exports_have_a_name_and_perhaps_a_value() {
+        let options = parse(&["-x", "A", "-x", "B=", "-x", "C=d=e f", "m", "p"]);
+        let pairs: Vec<_> = options
+            .exports
+            .iter()
+            .map(|it| (it.name.to_str().unwrap(), it.value.as_ref().map(|it| it.to_str().unwrap())))
+            .collect();
+        assert_eq!(pairs, [("A", None), ("B", Some("")), ("C", Some("d=e f"))]);
+        assert!(Options::try_parse_from(["dsmexec", "-x", "=a", "m", "p"]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        let check = |words: &[&str]| {
+            let words = [&["dsmexec"], words, &["m", "p"]].concat();
+            assert!(Options::try_parse_from(&words).is_err(), "{words:?}");
+        };
+        check(&["-n", "0"]);
+        check(&["--only", "x"]);
+        check(&["--stdin", "x"]);
+        check(&["--tag", "x"]);
+        check(&["--connect-timeout", "0"]);
+        check(&["--unknown"]);
+    }
+}

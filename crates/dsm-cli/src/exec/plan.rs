@@ -1,0 +1,319 @@
+//! What a job will be, decided before anything is started.
+
+use super::locality::{Whereabouts, locate};
+use super::machine_file::{self, MachineFileError, Place};
+use super::options::{Export, FaultName, Options, SshUse, StdinTo, parse_base, parse_size};
+use super::ssh::{SshCommand, SshCommandError, Wrapper};
+use crate::exit_code::ExitCode;
+use crate::words;
+use clap::ValueEnum;
+use dsm_net::launch::{JobId, JobKey, Lookup, Settings};
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use thiserror::Error;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) job: JobId,
+    pub(crate) key: JobKey,
+    pub(crate) ranks: Vec<PlannedRank>,
+    pub(crate) program: Lookup,
+    pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) settings: Settings,
+    /// The rank that gets standard input.
+    pub(crate) input: Option<u16>,
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct PlannedRank {
+    pub(crate) place: Place,
+    pub(crate) route: Route,
+    pub(crate) whereabouts: Whereabouts,
+}
+
+/// How a rank's dsmwrap is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// As a child of dsmexec.
+    Direct { wrapper: PathBuf, words: Vec<OsString> },
+    /// By a command that reaches another machine.
+    Ssh { words: Vec<OsString> },
+}
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+pub(crate) enum PlanError {
+    #[error(transparent)]
+    MachineFile(#[from] MachineFileError),
+    #[error("cannot use the command for ssh: {0}")]
+    SshCommand(#[from] SshCommandError),
+    #[error("{variable} is {value:?}: {expected}")]
+    Variable { variable: &'static str, value: OsString, expected: String },
+    #[error("--stdin {rank}: the job has ranks 0 to {last}")]
+    StdinRank { rank: u16, last: usize },
+    #[error("rank {rank} ({place}) is not on this machine, and --ssh=never forbids to reach it")]
+    NotHere { rank: usize, place: String },
+    #[error("cannot find dsmwrap beside dsmexec ({beside}), in DSM_BIN or on PATH", beside = beside.display())]
+    NoWrapper { beside: PathBuf },
+    #[error("cannot tell the {what}: {cause}", cause = words::of_error(source))]
+    Own { what: &'static str, source: io::Error },
+}
+
+impl PlanError {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::StdinRank { .. } => ExitCode::USAGE,
+            Self::MachineFile(MachineFileError::Read { source, .. }) => {
+                ExitCode::of_errno(source.raw_os_error(), ExitCode::CONFIGURATION)
+            }
+            Self::Own { .. } => ExitCode::INTERNAL,
+            _ => ExitCode::CONFIGURATION,
+        }
+    }
+}
+
+impl Plan {
+    /// Decides everything that can be decided from here.
+    ///
+    /// # Errors
+    /// Says what was given, and what was expected.
+    pub(crate) fn new(options: &Options) -> Result<Self, PlanError> {
+        let places = machine_file::read(&options.machine_file, options.ranks.map(usize::from))?;
+        let input = match options.stdin {
+            StdinTo::Rank(rank) if usize::from(rank) >= places.len() => {
+                return Err(PlanError::StdinRank { rank, last: places.len() - 1 });
+            }
+            StdinTo::Rank(rank) => Some(rank),
+            StdinTo::Nobody => None,
+        };
+        let job = JobId(u64::from_le_bytes(random()?) >> 16);
+        let Environment { pairs: environment, warnings } = Environment::new(options);
+        let directory = match &options.wdir {
+            Some(directory) => std::path::absolute(directory),
+            None => env::current_dir(),
+        };
+        let directory =
+            directory.map_err(|source| PlanError::Own { what: "working directory", source })?;
+        let (program, args) = options.command.split_first().expect("clap requires a program");
+        Ok(Self {
+            job,
+            key: JobKey(random()?),
+            ranks: route(options, places, job)?,
+            program: Lookup {
+                program: program.as_bytes().to_vec(),
+                environment,
+                directory: directory.into_os_string().into_vec(),
+            },
+            args: args.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
+            settings: settings(options)?,
+            input,
+            warnings,
+        })
+    }
+
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = String> {
+        self.ranks.iter().map(|rank| rank.place.text.clone())
+    }
+
+    /// For people: what would be started where, one line per rank.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let word = |word: &OsStr| {
+            let text = word.to_string_lossy().into_owned();
+            shlex::try_quote(&text).map(|quoted| quoted.into_owned()).unwrap_or(text)
+        };
+        let line =
+            |words: &[OsString]| words.iter().map(|it| word(it)).collect::<Vec<_>>().join(" ");
+        let bytes = |bytes: &[u8]| word(OsStr::from_bytes(bytes));
+        let mut lines: Vec<_> = [bytes(&self.program.program)].into();
+        lines.extend(self.args.iter().map(|argument| bytes(argument)));
+        let mut lines = vec![
+            format!("job {}: {} ranks", self.job, self.ranks.len()),
+            format!("program: {}", lines.join(" ")),
+            format!("directory: {}", bytes(&self.program.directory)),
+        ];
+        let variables = self.program.environment.iter();
+        lines.extend(variables.map(|(name, value)| {
+            format!("environment: {}={}", String::from_utf8_lossy(name), bytes(value))
+        }));
+        lines.extend(self.ranks.iter().enumerate().map(|(rank, planned)| {
+            let (how, words) = match &planned.route {
+                Route::Direct { words, .. } => ("direct", words),
+                Route::Ssh { words } => ("ssh", words),
+            };
+            format!("rank {rank} ({}), {how}: {}", planned.place, line(words))
+        }));
+        lines
+    }
+}
+
+impl Route {
+    pub(crate) fn command(&self) -> Command {
+        match self {
+            Self::Direct { wrapper, words } => {
+                let mut command = Command::new(wrapper);
+                command.arg0(&words[0]).args(&words[1..]);
+                command
+            }
+            Self::Ssh { words } => {
+                let mut command = Command::new(&words[0]);
+                command.args(&words[1..]);
+                command
+            }
+        }
+    }
+
+    /// What the local process is.
+    pub(crate) fn leader(&self) -> &'static str {
+        match self {
+            Self::Direct { .. } => "dsmwrap",
+            Self::Ssh { .. } => "ssh",
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], PlanError> {
+    let mut bytes = [0; N];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    rustix::rand::getrandom(&mut bytes[..], flags)
+        .map_err(|errno| PlanError::Own { what: "job's key", source: errno.into() })?;
+    Ok(bytes)
+}
+
+fn route(options: &Options, places: Vec<Place>, job: JobId) -> Result<Vec<PlannedRank>, PlanError> {
+    let command = options.ssh_command.clone().or(variable_text("DSM_SSH")?);
+    let ssh = SshCommand::parse(command.as_deref().unwrap_or("ssh"))?;
+    let beside = env::current_exe()
+        .map_err(|source| PlanError::Own { what: "path of dsmexec", source })?
+        .with_file_name(WRAPPER);
+    let bin = variable("DSM_BIN").map(|bin| PathBuf::from(bin).join(WRAPPER));
+    let remote = match &bin {
+        Some(path) => Wrapper::At(path),
+        None => Wrapper::Perhaps(&beside),
+    };
+    let known = match options.ssh {
+        // Where ssh goes anyway, names are ssh's business.
+        SshUse::Always => BTreeMap::new(),
+        SshUse::Auto | SshUse::Never => locate(places.iter().map(|place| place.host.as_str())),
+    };
+    let ranks = places.into_iter().enumerate().map(|(rank, place)| {
+        let found = known.get(&place.host).cloned();
+        let whereabouts = found.unwrap_or(Whereabouts::Elsewhere(Vec::new()));
+        let title = format!("job={job} rank={rank}");
+        let direct = whereabouts == Whereabouts::Here && is_own_user(place.user.as_deref());
+        let route = match options.ssh {
+            SshUse::Never if !direct => {
+                return Err(PlanError::NotHere { rank, place: place.text });
+            }
+            SshUse::Auto | SshUse::Never if direct => {
+                direct_route(&beside, bin.as_deref(), &title)?
+            }
+            _ => Route::Ssh { words: ssh.words(&place, &remote, &title) },
+        };
+        Ok(PlannedRank { place, route, whereabouts })
+    });
+    ranks.collect()
+}
+
+fn direct_route(beside: &Path, bin: Option<&Path>, title: &str) -> Result<Route, PlanError> {
+    let on_path = || {
+        let path = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&path).map(|entry| entry.join(WRAPPER)).find(|it| it.is_file())
+    };
+    let candidates = [Some(beside), bin];
+    let found = candidates.into_iter().flatten().find(|it| it.is_file()).map(Path::to_path_buf);
+    let Some(wrapper) = found.or_else(on_path) else {
+        return Err(PlanError::NoWrapper { beside: beside.to_path_buf() });
+    };
+    let words = [WRAPPER].into_iter().chain(title.split(' ')).map(OsString::from).collect();
+    Ok(Route::Direct { wrapper, words })
+}
+
+/// Whether a login name of the machine file is the one dsmexec runs under.
+fn is_own_user(user: Option<&str>) -> bool {
+    let Some(user) = user else { return true };
+    ["USER", "LOGNAME"].iter().any(|name| env::var_os(name).is_some_and(|own| own == user))
+}
+
+/// Variables for the ranks on top of their hosts' own environment.
+#[derive(Default)]
+struct Environment {
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    warnings: Vec<String>,
+}
+
+impl Environment {
+    fn new(options: &Options) -> Self {
+        let mut environment = Self::default();
+        if let Some(bin) = variable("DSM_BIN") {
+            environment.set("DSM_BIN".into(), bin);
+        }
+        for Export { name, value } in &options.exports {
+            match value.clone().or_else(|| env::var_os(name)) {
+                Some(value) => environment.set(name.clone(), value),
+                None => environment.warnings.push(format!(
+                    "warning: -x {}: it is not set here, so it is not set there",
+                    name.display()
+                )),
+            }
+        }
+        environment
+    }
+
+    fn set(&mut self, name: OsString, value: OsString) {
+        self.pairs.push((name.into_vec(), value.into_vec()));
+    }
+}
+
+fn settings(options: &Options) -> Result<Settings, PlanError> {
+    let size = match options.size {
+        Some(size) => Some(size),
+        None => parsed("DSM_SIZE", parse_size)?,
+    };
+    let base = match options.base {
+        Some(base) => Some(base),
+        None => parsed("DSM_BASE", parse_base)?,
+    };
+    let fault = match options.fault {
+        Some(fault) => Some(fault),
+        None => parsed("DSM_FAULT", |text| {
+            FaultName::from_str(text, false).map_err(|_| "expected auto, uffd or sigsegv".into())
+        })?,
+    };
+    Ok(Settings { size, base, fault: fault.map(|fault| fault.as_str().into()) })
+}
+
+fn parsed<T>(
+    variable: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, PlanError> {
+    let Some(text) = variable_text(variable)? else { return Ok(None) };
+    let parsed = parse(&text);
+    parsed.map(Some).map_err(|expected| PlanError::Variable {
+        variable,
+        value: text.into(),
+        expected,
+    })
+}
+
+fn variable_text(variable: &'static str) -> Result<Option<String>, PlanError> {
+    let Some(value) = self::variable(variable) else { return Ok(None) };
+    value.into_string().map(Some).map_err(|value| PlanError::Variable {
+        variable,
+        value,
+        expected: "expected UTF-8".into(),
+    })
+}
+
+/// An empty variable is as good as none.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+const WRAPPER: &str = "dsmwrap";

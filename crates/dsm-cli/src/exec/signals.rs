@@ -1,0 +1,59 @@
+use super::event::Event;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::{Handle, Signals};
+use std::fs;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+/// Turns signals to dsmexec into events.
+#[derive(Debug)]
+pub(crate) struct SignalThread {
+    handle: Handle,
+    thread: JoinHandle<()>,
+}
+
+impl SignalThread {
+    /// Catches what asks for the end, and what would stop dsmexec: stopped, it would be taken for
+    /// dead. What dsmexec was started to ignore, as by nohup, it goes on ignoring.
+    ///
+    /// # Errors
+    /// If there is no thread or descriptor to be had.
+    pub(crate) fn start(events: Sender<Event>) -> io::Result<Self> {
+        let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+        let wanted = wanted.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        let mut signals = Signals::new(wanted)?;
+        let handle = signals.handle();
+        let thread = thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in signals.forever() {
+                // Who no longer listens has ended the job.
+                let _ = events.send(Event::Signal(signal));
+            }
+        })?;
+        Ok(Self { handle, thread })
+    }
+
+    pub(crate) fn finish(self) {
+        self.handle.close();
+        self.thread.join().expect("the signal thread does not panic");
+    }
+}
+
+/// The set of ignored signals, bit 0 being signal 1, from `/proc/self/status`.
+fn ignored(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        assert_eq!(ignored("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"), 0x1001);
+        assert_eq!(ignored(""), 0);
+        assert_eq!(ignored("SigIgn:\tx\n"), 0);
+    }
+}

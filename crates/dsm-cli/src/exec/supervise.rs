@@ -1,0 +1,239 @@
+//! From the orders to start until the last rank is gone.
+
+use super::crew::Crew;
+use super::event::Event;
+use super::input::Input;
+use super::launch::{self, NO_STOP};
+use super::ssh;
+use super::verdict::{Blame, Verdict, Who};
+use crate::exit_code::ExitCode;
+use crate::words;
+use dsm_net::launch::{Order, Report, Start, Status};
+use signal_hook::consts::SIGTSTP;
+use std::time::{Duration, Instant};
+
+/// Watches a job whose ranks are told to start.
+#[derive(Debug)]
+struct Watch<'a, 'b> {
+    crew: &'a mut Crew<'b>,
+    verdict: Verdict,
+    input: Option<Input>,
+    phase: Phase,
+    /// Ranks whose programs are not known to run.
+    unstarted: Vec<u16>,
+    start_by: Instant,
+    announced: bool,
+    signalled_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Running,
+    /// The ranks are told to end, or have; whoever is left at this time is killed.
+    Ending {
+        kill_at: Instant,
+    },
+    /// Whoever is left at this time is left to the kernel.
+    Killed {
+        leave_at: Instant,
+    },
+}
+
+/// Starts every rank and returns when all are gone.
+pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> Verdict {
+    let verdict = Verdict::new(crew.plan.hosts());
+    let unstarted: Vec<_> = crew.ranks().collect();
+    for (rank, start) in crew.ranks().zip(starts) {
+        crew.send(rank, &Order::Start(Box::new(start)));
+    }
+    let start_by = Instant::now() + crew.patience();
+    let mut watch = Watch {
+        verdict,
+        input: None,
+        phase: Phase::Running,
+        unstarted,
+        start_by,
+        announced: false,
+        signalled_at: None,
+        crew,
+    };
+    watch.start_input();
+    while !watch.is_over() {
+        let until = watch.deadline();
+        if let Some(event) = watch.crew.next_event(until) {
+            watch.on_event(event);
+        }
+        watch.on_time(Instant::now());
+    }
+    if let Some(input) = watch.input.take() {
+        input.finish();
+    }
+    watch.verdict
+}
+
+impl Watch<'_, '_> {
+    fn start_input(&mut self) {
+        let Some(orders) = self.crew.plan.input.and_then(|rank| self.crew.orders(rank)) else {
+            return;
+        };
+        match Input::start(orders.clone()) {
+            Ok(input) => self.input = Some(input),
+            Err(error) => {
+                orders.send(&Order::InputEnd);
+                let cause = words::of_error(&error);
+                self.crew.printer.note(format!("warning: cannot read standard input: {cause}"));
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let left = matches!(self.phase, Phase::Killed { leave_at } if leave_at <= Instant::now());
+        left || self.crew.is_gone()
+    }
+
+    fn deadline(&self) -> Instant {
+        let phase = match self.phase {
+            Phase::Running if self.unstarted.is_empty() => None,
+            Phase::Running => Some(self.start_by),
+            Phase::Ending { kill_at } => Some(kill_at),
+            Phase::Killed { leave_at } => Some(leave_at),
+        };
+        let due = phase.into_iter().chain(self.verdict.deadline()).min();
+        due.unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Report { rank, report } => self.on_report(rank, report),
+            Event::Gone { rank, gone } => {
+                let leader = self.crew.plan.ranks[usize::from(rank)].route.leader();
+                let (code, what) = ssh::lost(&gone, leader);
+                self.verdict.on_lost(rank, code, what);
+            }
+            Event::Signal(SIGTSTP) => self.crew.printer.note(NO_STOP),
+            Event::Signal(signal) => self.on_signal(signal),
+            Event::Printed => unreachable!("the printer was not told to end"),
+        }
+    }
+
+    fn on_report(&mut self, rank: u16, report: Report) {
+        let now = Instant::now();
+        match report {
+            Report::Started { pid } => {
+                self.crew.step(|| format!("{}: program runs as pid {pid}", self.crew.name(rank)));
+                self.unstarted.retain(|other| *other != rank);
+                self.verdict.on_started(rank, pid, now);
+            }
+            Report::StartFailed(failure) => {
+                let (code, what) = launch::explain(&failure);
+                self.verdict.on_lost(rank, code, what);
+            }
+            Report::InputTaken { bytes } => {
+                if let Some(input) = &self.input {
+                    input.on_taken(bytes);
+                }
+            }
+            Report::InputClosed => {
+                if let Some(input) = &self.input {
+                    input.close();
+                }
+            }
+            Report::Status(status) => {
+                self.on_status(rank, &status);
+                self.verdict.on_status(rank, status, now);
+            }
+            Report::Exited(ending) => {
+                self.crew.step(|| format!("{}: program ended: {ending:?}", self.crew.name(rank)));
+                self.verdict.on_ended(rank, ending);
+            }
+            Report::Hello(_) | Report::Bound(_) | Report::Found => {
+                let what = ": its dsmwrap broke the protocol by repeating itself".into();
+                self.verdict.on_lost(rank, ExitCode::PROTOCOL, what);
+            }
+            Report::Output { .. } | Report::Heartbeat => {
+                unreachable!("the link keeps these to itself")
+            }
+        }
+    }
+
+    fn on_status(&self, rank: u16, status: &Status) {
+        let name = self.crew.name(rank);
+        match status {
+            Status::Joined { fault_engine } => {
+                self.crew.printer.record(format!("{name} joined: {fault_engine}"));
+                self.crew.step(|| format!("{name}: joined: {fault_engine}"));
+            }
+            Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
+            // The verdict tells.
+            Status::ContactLost { .. } | Status::Failed { .. } => (),
+        }
+    }
+
+    fn on_signal(&mut self, signal: i32) {
+        let now = Instant::now();
+        // A terminal, and a wrapper such as timeout, may both pass on one and the same Ctrl-C.
+        let echo = self.signalled_at.is_some_and(|at| now < at + ECHO);
+        let again = self.verdict.must_end() && !echo;
+        self.signalled_at = Some(now);
+        self.verdict.on_signal(signal);
+        if again && let Phase::Ending { kill_at } = self.phase {
+            self.crew.send_all(&Order::End { grace_ms: 0 });
+            self.crew.printer.note("killing what is left");
+            let kill_at = kill_at.min(now + LAST_GRACE);
+            self.phase = Phase::Ending { kill_at };
+        }
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        for warning in self.verdict.on_time(now) {
+            self.crew.printer.note(warning);
+        }
+        if self.start_by <= now && matches!(self.phase, Phase::Running) {
+            let what = format!(" was not started within {} s", self.crew.patience().as_secs());
+            for rank in std::mem::take(&mut self.unstarted) {
+                self.verdict.on_lost(rank, ExitCode::UNREACHABLE, what.clone());
+            }
+        }
+        self.announce();
+        match self.phase {
+            Phase::Running if self.verdict.must_end() => {
+                let grace_ms = u32::try_from(GRACE.as_millis()).expect("two seconds fit");
+                self.crew.send_all(&Order::End { grace_ms });
+                self.phase = Phase::Ending { kill_at: now + GRACE + LAST_GRACE };
+            }
+            Phase::Running if !self.verdict.anybody_runs() => {
+                self.phase = Phase::Ending { kill_at: now + GRACE };
+            }
+            Phase::Ending { kill_at } if kill_at <= now => {
+                self.crew.kill();
+                self.phase = Phase::Killed { leave_at: now + GRACE };
+            }
+            _ => (),
+        }
+    }
+
+    /// The first line about the first failure.
+    fn announce(&mut self) {
+        let Some(blame) = self.verdict.blamed().filter(|_| !self.announced) else { return };
+        self.announced = true;
+        let others_run = self.crew.ranks().any(|rank| {
+            self.verdict.is_running(rank)
+                && !matches!(blame.who, Who::Rank { rank: who, .. } if who == rank)
+        });
+        let consequence = match blame.who {
+            _ if !self.verdict.must_end() || !others_run => "",
+            Who::Rank { .. } => "; ending the other ranks",
+            Who::Job => "; ending all ranks",
+        };
+        self.crew.printer.note(format!("{}{consequence}", Blame::at_length(blame)));
+    }
+}
+
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// For the news of a SIGKILL, before the way it should come is cut.
+const LAST_GRACE: Duration = Duration::from_millis(900);
+/// A second signal so soon is the first one's echo.
+const ECHO: Duration = Duration::from_millis(200);
+/// When nothing is due, nothing is due in this time.
+const IDLE: Duration = Duration::from_secs(3600);

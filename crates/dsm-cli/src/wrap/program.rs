@@ -1,0 +1,320 @@
+use super::find::{Surroundings, failure};
+use super::input::Input;
+use super::launch_pipe::{Launch, LaunchPipe};
+use super::rank_socket::{Line, RankSocket};
+use super::stage;
+use crate::nonblocking::{Arrival, Wanted, read};
+use dsm_net::launch::{Ending, JOB_FD, LISTEN_FD, Start, StartFailure, StartStep, Status, Stream};
+use rustix::event::PollFlags;
+use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A started program and what dsmwrap holds of it. Its process is reaped last, so that until then
+/// its process id and its group are nobody else's.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    child: Child,
+    exit: OwnedFd,
+    launch: Option<LaunchPipe>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    pub(super) input: Input,
+    socket: Option<RankSocket>,
+    exited_at: Option<Instant>,
+    kill_at: Option<Instant>,
+    killed: bool,
+}
+
+/// The part of a program that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Launch,
+    Socket,
+    Output(Stream),
+    Input,
+    Exit,
+}
+
+/// Whether there is room for what the program says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Some,
+    None,
+}
+
+impl Program {
+    /// Starts the stage that becomes the program; the program inherits `listener`.
+    ///
+    /// # Errors
+    /// Names the step that failed; nothing runs then.
+    pub(super) fn spawn(start: &Start, listener: &impl AsFd) -> Result<Self, StartFailure> {
+        let around = Surroundings::new(&start.directory, &start.environment);
+        let path = around.find(&start.program)?;
+        let spawned = spawn_stage(start, &around, &path, listener.as_fd());
+        spawned.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::TOOBIG) => failure(StartStep::Execute, &path, &error),
+            _ => failure(StartStep::Resources, &path, &error),
+        })
+    }
+
+    fn adopt(
+        path: &Path,
+        mut child: Child,
+        launch: LaunchPipe,
+        socket: RankSocket,
+    ) -> io::Result<Self> {
+        let mut watch = || {
+            let exit = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+            let stdout = nonblocking(child.stdout.take().map(OwnedFd::from))?;
+            let stderr = nonblocking(child.stderr.take().map(OwnedFd::from))?;
+            let stdin = nonblocking(child.stdin.take().map(OwnedFd::from))?;
+            io::Result::Ok((exit, stdout, stderr, Input::new(stdin)))
+        };
+        let (exit, stdout, stderr, input) = match watch() {
+            Ok(watch) => watch,
+            Err(error) => {
+                // Nobody could supervise it, so it must not run.
+                child.kill()?;
+                child.wait()?;
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            child,
+            exit,
+            launch: Some(launch),
+            stdout,
+            stderr,
+            input,
+            socket: Some(socket),
+            exited_at: None,
+            kill_at: None,
+            killed: false,
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What to wait for, in the order in which it is to be served.
+    pub(super) fn wanted(&self, room: Room) -> Vec<Wanted<'_, Part>> {
+        let mut wanted = Vec::new();
+        if let Some(launch) = &self.launch {
+            wanted.push(Wanted(Part::Launch, launch.as_fd(), PollFlags::IN));
+        }
+        if room == Room::Some {
+            let socket = self.socket.iter();
+            wanted.extend(
+                socket.map(|socket| Wanted(Part::Socket, socket.as_fd(), socket.interest())),
+            );
+            for (stream, pipe) in [(Stream::Stdout, &self.stdout), (Stream::Stderr, &self.stderr)] {
+                let pipe = pipe.iter();
+                wanted
+                    .extend(pipe.map(|it| Wanted(Part::Output(stream), it.as_fd(), PollFlags::IN)));
+            }
+        }
+        wanted.extend(self.input.wanted(Part::Input));
+        if self.exited_at.is_none() {
+            wanted.push(Wanted(Part::Exit, self.exit.as_fd(), PollFlags::IN));
+        }
+        wanted
+    }
+
+    /// How executing the program went, once it is known.
+    pub(super) fn on_launch(&mut self) -> Launch {
+        let Some(pipe) = &mut self.launch else { return Launch::Pending };
+        let launched = match self.exited_at {
+            None => pipe.serve(&self.path),
+            Some(_) => pipe.settle(&self.path),
+        };
+        if !matches!(launched, Launch::Pending) {
+            self.launch = None;
+        }
+        launched
+    }
+
+    /// What the rank's runtime said.
+    pub(super) fn on_socket(&mut self) -> Vec<Status> {
+        let Some(socket) = &mut self.socket else { return Vec::new() };
+        let (said, line) = socket.serve();
+        if line == Line::Closed {
+            self.socket = None;
+        }
+        said
+    }
+
+    /// What the program wrote, if anything; closes the pipe at its end.
+    pub(super) fn on_output(&mut self, stream: Stream) -> Option<Vec<u8>> {
+        let pipe = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let mut buffer = vec![0; PIECE_BYTES];
+        let count = match read(pipe.as_ref()?, &mut buffer) {
+            Arrival::Bytes(bytes) => bytes.len(),
+            Arrival::NotYet => return None,
+            Arrival::End => {
+                *pipe = None;
+                return None;
+            }
+        };
+        buffer.truncate(count);
+        Some(buffer)
+    }
+
+    /// The process has ended; what it wrote may still be in its pipes.
+    pub(super) fn on_exit(&mut self, now: Instant) {
+        self.exited_at.get_or_insert(now);
+    }
+
+    /// SIGTERM to the process group, and SIGKILL after `grace`.
+    pub(super) fn end(&mut self, grace: Duration, now: Instant) {
+        if !grace.is_zero() && self.kill_at.is_none() {
+            self.signal(Signal::TERM);
+            // A stopped process would not see the SIGTERM.
+            self.signal(Signal::CONT);
+        }
+        let at = now + grace;
+        self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// When [`Self::on_time`] or [`Self::is_over`] must be asked again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let kill_at = self.kill_at.filter(|_| !self.killed);
+        kill_at.into_iter().chain(self.drained_by()).min()
+    }
+
+    pub(super) fn on_time(&mut self, now: Instant) {
+        if !self.killed && self.kill_at.is_some_and(|at| at <= now) {
+            self.killed = true;
+            self.signal(Signal::KILL);
+        }
+    }
+
+    /// Whether the process has ended and its output is complete, or was waited for long enough: its
+    /// own children may hold the pipes for ever.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let complete = self.stdout.is_none() && self.stderr.is_none();
+        self.drained_by().is_some_and(|by| complete || by <= now)
+    }
+
+    fn drained_by(&self) -> Option<Instant> {
+        let exited_at = self.exited_at?;
+        Some(match self.kill_at {
+            None => exited_at + DRAIN,
+            Some(kill_at) => exited_at.max(kill_at) + DRAIN_ENDING,
+        })
+    }
+
+    /// Kills what is left of the group, takes what is left in the pipes, and reaps the process.
+    /// Only after [`Self::is_over`].
+    ///
+    /// # Errors
+    /// If the kernel does not know the child.
+    pub(super) fn finish(
+        mut self,
+        mut output: impl FnMut(Stream, Vec<u8>),
+    ) -> io::Result<(Vec<Status>, Ending)> {
+        self.signal(Signal::KILL);
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut left = PIPE_BYTES;
+            while let Some(bytes) = self.on_output(stream).filter(|_| left > 0) {
+                left = left.saturating_sub(bytes.len());
+                output(stream, bytes);
+            }
+        }
+        let mut said = Vec::new();
+        loop {
+            let more = self.on_socket();
+            if more.is_empty() {
+                break;
+            }
+            said.extend(more);
+        }
+        Ok((said, ending(self.child.wait()?)))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        // The group may be empty.
+        let _ = rustix::process::kill_process_group(pid, signal);
+        let has_left = rustix::process::getpgid(Some(pid)).is_ok_and(|group| group != pid);
+        if has_left {
+            let _ = rustix::process::pidfd_send_signal(&self.exit, signal);
+        }
+    }
+}
+
+fn spawn_stage(
+    start: &Start,
+    around: &Surroundings,
+    path: &Path,
+    listener: std::os::fd::BorrowedFd<'_>,
+) -> io::Result<Program> {
+    let launch = LaunchPipe::new()?;
+    let (socket, theirs) = RankSocket::new(&start.job)?;
+    let pairs = start.environment.iter();
+    let mut command = stage::command(launch.number(), path, OsStr::from_bytes(&start.program));
+    command
+        .args(start.args.iter().map(|argument| OsStr::from_bytes(argument)))
+        .envs(pairs.map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))))
+        .env(JOB_FD, theirs.as_raw_fd().to_string())
+        .env(LISTEN_FD, listener.as_raw_fd().to_string())
+        .envs(around.path().map(|search| ("PATH", search)))
+        .current_dir(around.directory())
+        .stdin(if start.input { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let child = spawn_inheriting(&mut command, [theirs.as_fd(), listener])?;
+    Program::adopt(path, child, launch, socket)
+}
+
+/// dsmwrap has one thread, so nothing else is started while these descriptors can be inherited.
+fn spawn_inheriting(
+    command: &mut Command,
+    inherited: [std::os::fd::BorrowedFd<'_>; 2],
+) -> io::Result<Child> {
+    for descriptor in inherited {
+        fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    let spawned = command.spawn();
+    for descriptor in inherited {
+        fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+    }
+    spawned
+}
+
+fn nonblocking(pipe: Option<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    if let Some(pipe) = &pipe {
+        ioctl_fionbio(pipe, true)?;
+    }
+    Ok(pipe)
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match status.signal() {
+        Some(signal) => Ending::Signal(signal),
+        None => Ending::Code(status.code().unwrap_or_default()),
+    }
+}
+
+/// Read from a pipe at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// More than a pipe holds, unless its owner made it larger: what a stranger who still writes may add.
+const PIPE_BYTES: usize = 1 << 20;
+/// How long the output of a process that has ended is waited for.
+const DRAIN: Duration = Duration::from_secs(1);
+/// The same after SIGKILL: who still holds the pipes has left the group.
+const DRAIN_ENDING: Duration = Duration::from_millis(300);
