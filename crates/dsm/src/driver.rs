@@ -19,6 +19,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -118,6 +119,8 @@ impl Driver {
     /// Serves until the job is over. What cannot be mended ends the process, as `docs/running.md` says.
     fn run(mut self) {
         self.faults.adopt_driver_thread();
+        // The kernel may end a wait late by 50 us, as long as a hold time; a finer end is worth asking for.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let (rank, supervisor) = (self.rank, Arc::clone(&self.supervisor));
         let id = match self.serve().and_then(|id| self.part().map(|()| id)) {
             Ok(id) => id,

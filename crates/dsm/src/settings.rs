@@ -107,8 +107,8 @@ const MAX_BYTES: u64 = 1 << 46;
 /// Far from where Linux puts programs, heaps, libraries and stacks, and above what the address sanitizer
 /// reserves.
 const DEFAULT_BASE: u64 = 0x2000_0000_0000;
-/// Long enough for a woken thread to run, short beside what a stolen page costs; see docs/DESIGN.md.
-const DEFAULT_HOLD_US: u64 = 50;
+/// Long enough for a woken thread to run, short beside what a stolen page costs; measured in docs/DESIGN.md.
+const DEFAULT_HOLD_US: u64 = 10;
 const DEFAULT_JOIN_S: u64 = 600;
 
 #[cfg(test)]
