@@ -224,7 +224,8 @@ impl Copies {
             }
             Demand::Forward { right, to, epoch, have } => {
                 let grant = |payload| Message::Grant { page, right, epoch, payload };
-                let keeps = right == Right::Shared || self.planted.is(Mutant::OwnerKeepsCopy);
+                let spoilt = state != State::Fresh && self.planted.is(Mutant::OwnerKeepsCopy);
+                let keeps = right == Right::Shared || spoilt;
                 let keep = if keeps { State::Shared } else { State::Invalid };
                 let keep = Copy { state: keep, epoch: have };
                 self.hand_over(page, state, keep, (to, &grant), out)?;

@@ -1,5 +1,6 @@
 use crate::seen::Seen;
-use crate::{Broken, Op, Path, Promise, Setup, Step, World, trace};
+use crate::{Broken, Counterexample, Op, Path, Promise, Setup, Step, World};
+use dsm_core::Rank;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,18 +15,6 @@ pub struct Exploration {
     pub depth: u32,
     /// States in which nothing can happen any more: all threads are done, nothing is under way.
     pub ends: u32,
-}
-
-/// The shortest way to a broken promise.
-#[derive(Clone, Debug)]
-pub struct Counterexample {
-    /// The promise and how it was broken.
-    pub broken: Broken,
-    /// The steps that led there.
-    pub path: Path,
-    /// States found before it.
-    pub states: u32,
-    setup: Setup,
 }
 
 /// Where an exploration gives up.
@@ -58,6 +47,19 @@ struct Explorer<'a> {
     target_ends: Vec<usize>,
     done: Vec<bool>,
     ends: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { states: 100_000_000 }
+    }
+}
+
+impl fmt::Display for Exploration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { states, steps, depth, ends } = self;
+        write!(f, "{states:8} states, {steps:9} steps, depth {depth:3}, {ends:6} ends")
+    }
 }
 
 impl<'a> Explorer<'a> {
@@ -164,8 +166,7 @@ impl<'a> Explorer<'a> {
             state = before;
         }
         choices.reverse();
-        let (path, states, setup) = (Path(choices), self.seen.len(), self.setup.clone());
-        Box::new(Counterexample { broken, path, states, setup })
+        Box::new(Counterexample { broken, setup: self.setup.clone(), path: Path(choices) })
     }
 }
 
@@ -176,6 +177,11 @@ pub(crate) fn require_good_end(world: &World) -> Result<(), Broken> {
             Promise::NoDeadlock,
             "nothing can happen, not all threads are done",
         ));
+    }
+    let deferring = |rank: &Rank| world.node(*rank).engine.has_deferred_demands();
+    if let Some(rank) = world.ranks().find(deferring) {
+        let how = format!("rank {rank} still puts off demands when nothing is under way");
+        return Err(Broken::new(Promise::Sweep, how));
     }
     sweep(world.clone())
 }
@@ -207,18 +213,6 @@ pub(crate) fn calm(world: &mut World) -> Result<(), Broken> {
     }
     Err(Broken::new(Promise::Progress, format!("not over after {CALM_STEPS} steps")))
 }
-
-impl fmt::Display for Counterexample {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.broken)?;
-        writeln!(f, "after {} steps, {} states", self.path.0.len(), self.states)?;
-        writeln!(f, "{}", self.setup)?;
-        f.write_str(&trace::tell(&self.setup, &self.path))?;
-        write!(f, "path {}", self.path)
-    }
-}
-
-impl std::error::Error for Counterexample {}
 
 /// Pages are few, so a rank's turn takes some dozens of steps.
 const CALM_STEPS: u32 = 10_000;

@@ -10,9 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod broken;
+mod counterexample;
 mod explore;
+mod hunt;
 mod memory;
 mod node;
+mod rng;
+mod roam;
 mod seen;
 mod setup;
 mod tape;
@@ -21,8 +25,11 @@ mod world;
 mod worlds;
 
 pub use broken::{Broken, Promise};
-pub use explore::{Counterexample, Exploration, Limits, explore};
-pub use setup::{Arrival, Faults, Op, ScriptError, Setup, scripts};
+pub use counterexample::Counterexample;
+pub use explore::{Exploration, Limits, explore};
+pub use hunt::{Found, hunt_schedules, hunt_states};
+pub use roam::{Roamed, drawn_setup, roam};
+pub use setup::{Arrival, Faults, Op, ScriptError, Setup, Watch, scripts};
 pub use trace::{Path, PathError, tell};
 pub use world::{Step, World};
-pub use worlds::{NamedWorld, WORLDS};
+pub use worlds::{NamedWorld, WORLDS, When};

@@ -1,5 +1,5 @@
 use crate::tape::Tape;
-use crate::{Op, Setup};
+use crate::{Faults, Op, Setup};
 use dsm_core::{Access, CallId, Config, Engine, Output, PageId, Rank};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -13,7 +13,7 @@ pub(crate) struct Node {
     /// The outputs of the latest input that are not carried out yet.
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) threads: Vec<Thread>,
-    /// Faults that the driver has not given to the engine yet.
+    /// Faults that the driver has read and not told the engine yet.
     pub(crate) faults: VecDeque<(PageId, Access)>,
     /// Pages whose minimum hold time runs.
     pub(crate) held: BTreeSet<PageId>,
@@ -32,10 +32,21 @@ pub(crate) struct Thread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ThreadState {
     Running,
-    /// Stopped at a fault on this page, until it is resumed.
-    Stopped(PageId),
+    /// Stopped at a fault until it is resumed.
+    Stopped {
+        page: PageId,
+        access: Access,
+        fault: Fault,
+    },
     /// Waits until its call is granted.
     Calling(CallId),
+}
+
+/// Whether the driver knows of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    Unread,
+    Read,
 }
 
 impl Node {
@@ -60,6 +71,21 @@ impl Node {
     /// Whether the driver may take its next input.
     pub(crate) fn is_idle(&self) -> bool {
         self.outputs.is_empty()
+    }
+
+    /// Whether there are faults to read.
+    pub(crate) fn has_unread_fault(&self) -> bool {
+        self.threads.iter().any(|thread| thread.unread_fault().is_some())
+    }
+
+    /// The driver reads the faults of all threads that are still stopped.
+    pub(crate) fn read_faults(&mut self) {
+        for thread in &mut self.threads {
+            if let Some((page, access)) = thread.unread_fault() {
+                self.faults.push_back((page, access));
+                thread.state = ThreadState::Stopped { page, access, fault: Fault::Read };
+            }
+        }
     }
 
     pub(crate) fn tape(&self) -> &Tape {
@@ -100,6 +126,28 @@ impl Thread {
     /// What the thread is at, unless it is done.
     pub(crate) fn op(&self) -> Option<Op> {
         self.script.get(self.next).copied()
+    }
+
+    /// How many operations it has done.
+    pub(crate) fn done(&self) -> usize {
+        self.next
+    }
+
+    /// Tries again what it stopped at, if it stopped at this page and can be reached.
+    pub(crate) fn resume(&mut self, at: PageId, faults: Faults) {
+        if let ThreadState::Stopped { page, fault, .. } = self.state
+            && page == at
+            && (faults != Faults::Posted || fault == Fault::Read)
+        {
+            self.state = ThreadState::Running;
+        }
+    }
+
+    fn unread_fault(&self) -> Option<(PageId, Access)> {
+        match self.state {
+            ThreadState::Stopped { page, access, fault: Fault::Unread } => Some((page, access)),
+            _ => None,
+        }
     }
 
     pub(crate) fn retire(&mut self) {

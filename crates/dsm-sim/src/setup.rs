@@ -13,6 +13,8 @@ pub struct Setup {
     pub arrival: Arrival,
     /// When a driver learns of a fault.
     pub faults: Faults,
+    /// Which promises are watched.
+    pub watch: Watch,
     /// The bug planted in every engine, if any.
     pub mutant: Option<Mutant>,
     /// What each thread of each rank does, rank by rank. Its length is the number of ranks.
@@ -33,8 +35,21 @@ pub enum Arrival {
 pub enum Faults {
     /// The fault is the engine's next input.
     AtOnce,
-    /// Some time later, when its thread may have been resumed by an answer to somebody else.
-    Queued,
+    /// Some time later: it reads all that wait at once and tells one after the other. Meanwhile their
+    /// threads may be resumed by an answer to somebody else, as with userfaultfd.
+    Batched,
+    /// As before, but a thread is out of reach of a resume until its fault is read, as a thread on its
+    /// way into a signal handler is.
+    Posted,
+}
+
+/// Which promises are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// All, with a look into the memory of every rank after each step.
+    Everything,
+    /// What a program can notice: what its loads find, whether its operations end, failures.
+    Program,
 }
 
 /// One thing a thread does. A store is also a load of the rest of its page: it must not be lost on an old copy.
@@ -61,6 +76,7 @@ impl Setup {
             hold: Hold::None,
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
+            watch: Watch::Everything,
             mutant: None,
             scripts: scripts(text, pages)?,
         })
@@ -151,9 +167,9 @@ impl fmt::Display for Op {
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pages, hold, arrival, faults, mutant, scripts } = self;
+        let Self { pages, hold, arrival, faults, watch, mutant, scripts } = self;
         write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
-        write!(f, ", faults {faults:?}")?;
+        write!(f, ", faults {faults:?}, watch {watch:?}")?;
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;
         }

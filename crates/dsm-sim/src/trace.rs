@@ -38,9 +38,13 @@ pub(crate) fn line(world: &World, step: Step) -> String {
                 None => format!("rank {rank} thread {thread}: {op}"),
             }
         }
-        Step::TellFault(rank) => {
-            format!("rank {rank} hears of its fault {:?}", world.node(rank).faults.front())
-        }
+        Step::ReadFaults(rank) => format!("rank {rank} reads its faults"),
+        Step::TellFault(rank) => match world.node(rank).faults.front() {
+            Some((page, access)) => {
+                format!("rank {rank} takes the fault {access:?} on page {page}")
+            }
+            None => format!("rank {rank} takes no fault"),
+        },
         Step::CarryOut(rank) => match world.node(rank).outputs.front() {
             Some(output) => format!("rank {rank} does {output:?}"),
             None => format!("rank {rank} does nothing"),

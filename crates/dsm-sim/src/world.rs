@@ -1,7 +1,7 @@
 use crate::memory::{Content, Memory};
-use crate::node::{Node, Thread, ThreadState, change};
+use crate::node::{Fault, Node, Thread, ThreadState, change};
 use crate::tape::{Tape, digest};
-use crate::{Arrival, Broken, Faults, Op, Promise, Setup};
+use crate::{Arrival, Broken, Faults, Op, Promise, Setup, Watch};
 use dsm_core::{
     Access, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId, Rank,
     Source,
@@ -39,7 +39,9 @@ struct Packet {
 pub enum Step {
     /// A thread tries its next operation: it runs, or faults, or calls.
     Run(Rank, usize),
-    /// A driver tells its engine of the oldest fault it has not told yet.
+    /// A driver reads all faults that wait.
+    ReadFaults(Rank),
+    /// A driver tells its engine of the oldest fault it has read.
     TellFault(Rank),
     /// A driver carries out its next output.
     CarryOut(Rank),
@@ -99,6 +101,8 @@ impl World {
             }
             if !node.faults.is_empty() {
                 steps.push(Step::TellFault(rank));
+            } else if node.has_unread_fault() {
+                steps.push(Step::ReadFaults(rank));
             }
             for from in self.ranks() {
                 let split = self.setup.arrival == Arrival::Split;
@@ -119,7 +123,7 @@ impl World {
         match thread.op() {
             Some(op) if thread.state == ThreadState::Running => match self.missing(rank, op) {
                 // A page it needs is not there: it faults.
-                Some(_) => self.setup.faults == Faults::Queued || node.is_idle(),
+                Some(_) => self.setup.faults != Faults::AtOnce || node.is_idle(),
                 None => op != Op::Barrier || node.is_idle(),
             },
             _ => false,
@@ -136,6 +140,7 @@ impl World {
     pub fn take(&mut self, step: Step) -> Result<(), Broken> {
         match step {
             Step::Run(rank, thread) => self.run(rank, thread)?,
+            Step::ReadFaults(rank) => change(&mut self.nodes[at(rank)]).read_faults(),
             Step::TellFault(rank) => {
                 let fault = change(&mut self.nodes[at(rank)]).faults.pop_front();
                 let (page, access) = fault.expect("the step was offered");
@@ -153,21 +158,22 @@ impl World {
                 self.handle(rank, Input::HoldOver { page })?;
             }
         }
-        self.memory.check(|page, version| self.is_flying(page, version))
+        match self.setup.watch {
+            Watch::Everything => self.memory.check(|page, version| self.is_flying(page, version)),
+            Watch::Program => Ok(()),
+        }
     }
 
     fn run(&mut self, rank: Rank, thread: usize) -> Result<(), Broken> {
         let op = self.node(rank).threads[thread].op().expect("the step was offered");
         if let Some((page, access)) = self.missing(rank, op) {
             let node = change(&mut self.nodes[at(rank)]);
-            node.threads[thread].state = ThreadState::Stopped(page);
-            return match self.setup.faults {
-                Faults::AtOnce => self.handle(rank, Input::Fault { page, access }),
-                Faults::Queued => {
-                    node.faults.push_back((page, access));
-                    Ok(())
-                }
+            let (told, fault) = match self.setup.faults {
+                Faults::AtOnce => (true, Fault::Read),
+                Faults::Batched | Faults::Posted => (false, Fault::Unread),
             };
+            node.threads[thread].state = ThreadState::Stopped { page, access, fault };
+            return if told { self.handle(rank, Input::Fault { page, access }) } else { Ok(()) };
         }
         if op == Op::Barrier {
             let id = CallId(thread as u64);
@@ -215,9 +221,8 @@ impl World {
             }
             Output::Send { to, message, attach } => return self.send(rank, to, message, attach),
             Output::Resume { page } => {
-                let stopped = |thread: &&mut Thread| thread.state == ThreadState::Stopped(page);
-                let stopped = node.threads.iter_mut().filter(stopped);
-                stopped.for_each(|thread| thread.state = ThreadState::Running);
+                let faults = self.setup.faults;
+                node.threads.iter_mut().for_each(|thread| thread.resume(page, faults));
             }
             Output::Hold { page } => {
                 if self.setup.hold == Hold::None || !node.held.insert(page) {
@@ -245,7 +250,7 @@ impl World {
             let how = format!("rank {rank} protects page {page}, which is not installed");
             return Err(Broken::new(Promise::DriverCan, how));
         }
-        if held && access < cell.access {
+        if held && access < cell.access && self.setup.watch == Watch::Everything {
             let how = format!("rank {rank} gives page {page} up before its hold time is over");
             return Err(Broken::new(Promise::HoldTime, how));
         }
@@ -355,7 +360,7 @@ impl World {
         if !node.is_idle() {
             return Ok(());
         }
-        for page in self.pages() {
+        for page in self.pages().filter(|_| self.setup.watch == Watch::Everything) {
             let (says, has) = (node.engine.access(page), self.memory.cell(rank, page).access);
             if says != has {
                 let how = format!("rank {rank} has {has:?} access to page {page}, not {says:?}");
@@ -364,6 +369,10 @@ impl World {
         }
         self.memory.forget_unmapped(rank);
         Ok(())
+    }
+
+    pub(crate) fn operations_done(&self, rank: Rank, thread: usize) -> usize {
+        self.node(rank).threads[thread].done()
     }
 
     /// Replaces what one rank's first thread does; all threads must be done.

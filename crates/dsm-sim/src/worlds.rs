@@ -1,4 +1,4 @@
-use crate::{Arrival, Faults, ScriptError, Setup};
+use crate::{Arrival, Faults, Setup};
 use dsm_core::{Hold, Mutant};
 
 /// A world that is explored to its last state.
@@ -6,41 +6,98 @@ use dsm_core::{Hold, Mutant};
 pub struct NamedWorld {
     /// What it is called.
     pub name: &'static str,
-    /// How many pages there are.
-    pub pages: u64,
-    /// What its threads do, as [`scripts`](crate::scripts) reads it.
-    pub scripts: &'static str,
-    /// Whether granted pages stay for a minimum time.
-    pub hold: Hold,
-    /// How a page's bytes come in.
-    pub arrival: Arrival,
-    /// When a driver learns of a fault.
-    pub faults: Faults,
+    /// Whether every test run explores it.
+    pub when: When,
+    pages: u64,
+    scripts: &'static str,
+    hold: Hold,
+    arrival: Arrival,
+    faults: Faults,
 }
 
+/// When a world is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// In every test run.
+    Always,
+    /// When somebody asks: it takes up to a minute.
+    OnRequest,
+}
+
+/// The worlds that every change of the protocol must pass: small ones first, by number of states.
+pub const WORLDS: &[NamedWorld] = &[
+    world("2x1", 1, "r0 w0 r0 | w0 r0 w0"),
+    world("2x1-hold", 1, "r0 w0 r0 | w0 r0 w0").held(),
+    world("2x1-posted", 1, "w0 | w0 / r0").posted(),
+    world("2x2-move", 2, "m0>1 | m1>0"),
+    world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
+    world("2x1-threads", 1, "r0 w0 / w0 | w0 / r0"),
+    world("2x2-move-hold", 2, "m0>1 | m1>0").held(),
+    world("3x1", 1, "w0 r0 | r0 w0 | r0 w0"),
+    world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
+    world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
+    world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
+    world("4x1", 1, "w0 | r0 | w0 | r0"),
+    world("3x1-long", 1, "r0 w0 r0 | w0 r0 w0 | r0 w0 r0").held(),
+    world("3x2-hold", 2, "w0 r1 | w1 | r0 w1").held(),
+    world("2x1-batched", 1, "r0 w0 / w0 | w0 / r0").batched(),
+    world("3x2", 2, "w0 r1 | w1 r0 | r0 w1"),
+    world("3x1-threads", 1, "r0 / w0 | w0 / r0 | r0 w0"),
+    world("3x2-move-hold", 2, "m0>1 | m1>0 | w0").held(),
+    world("2x1-real", 1, "r0 w0 / w0 | w0 / r0").held().split().posted(),
+    world("4x1-long", 1, "w0 r0 | r0 w0 | w0 | r0").on_request(),
+    world("4x2", 2, "w0 r1 | w1 r0 | r0 | r1").on_request(),
+    world("4x1-real", 1, "w0 | r0 w0 | r0 | w0").held().split().batched().on_request(),
+    world("3x2-real", 2, "w0 r1 | w1 r0 | r0 w1").held().split().batched().on_request(),
+    world("2x1-threads-real", 1, "r0 w0 / w0 r0 | w0 r0 / r0").held().split().posted().on_request(),
+];
+
 impl NamedWorld {
+    /// The world of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        WORLDS.iter().find(|world| world.name == name)
+    }
+
     /// Its setup, with or without a bug in it.
     ///
-    /// # Errors
-    /// If its scripts cannot be read.
-    pub fn setup(&self, mutant: Option<Mutant>) -> Result<Setup, ScriptError> {
+    /// # Panics
+    /// If its scripts cannot be read, which those of [`WORLDS`] can.
+    #[must_use]
+    pub fn setup(&self, mutant: Option<Mutant>) -> Setup {
         let Self { pages, scripts, hold, arrival, faults, .. } = *self;
-        Ok(Setup { hold, arrival, faults, mutant, ..Setup::new(pages, scripts)? })
+        let plain =
+            Setup::new(pages, scripts).expect("the scripts of known worlds are well formed");
+        Setup { hold, arrival, faults, mutant, ..plain }
+    }
+
+    const fn held(mut self) -> Self {
+        self.hold = Hold::Timed;
+        self
+    }
+
+    const fn split(mut self) -> Self {
+        self.arrival = Arrival::Split;
+        self
+    }
+
+    const fn batched(mut self) -> Self {
+        self.faults = Faults::Batched;
+        self
+    }
+
+    const fn posted(mut self) -> Self {
+        self.faults = Faults::Posted;
+        self
+    }
+
+    const fn on_request(mut self) -> Self {
+        self.when = When::OnRequest;
+        self
     }
 }
 
-const PLAIN: NamedWorld = NamedWorld {
-    name: "",
-    pages: 1,
-    scripts: "",
-    hold: Hold::None,
-    arrival: Arrival::Whole,
-    faults: Faults::AtOnce,
-};
-
-/// The worlds that every change of the protocol must pass.
-pub const WORLDS: &[NamedWorld] = &[
-    NamedWorld { name: "2x1", scripts: "r0 w0 r0 | w0 r0 w0", ..PLAIN },
-    NamedWorld { name: "3x1", scripts: "w0 r0 | r0 w0 | r0 w0", ..PLAIN },
-    NamedWorld { name: "3x2", pages: 2, scripts: "w0 r1 | w1 r0 | r0 w1", ..PLAIN },
-];
+const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
+    let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);
+    NamedWorld { name, when: When::Always, pages, scripts, hold, arrival, faults }
+}

@@ -1,0 +1,324 @@
+//! The simulator's command line, for whoever works on the protocol.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command")]
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dsm_core::{Hold, Mutant};
+use dsm_sim::{Arrival, Faults, Limits, NamedWorld, Path, Setup, WORLDS, Watch, When};
+use dsm_sim::{drawn_setup, explore, hunt_schedules, hunt_states, roam, tell};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Run the protocol engine of dsm in an abstract cluster and check what it promises.
+///
+/// Exit codes: 0 every promise kept, 1 one broken, 2 wrong usage.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Visit every state of worlds: those named, all known ones, or one of your own
+    Explore {
+        /// Worlds to explore [default: all that every test run explores]
+        #[arg(value_parser = named_world, conflicts_with = "scripts")]
+        worlds: Vec<&'static NamedWorld>,
+        #[command(flatten)]
+        own: OwnWorld,
+        /// Plant this bug in every engine
+        #[arg(long, value_parser = mutant)]
+        mutant: Option<Mutant>,
+        /// Also worlds that take up to a minute each
+        #[arg(long)]
+        large: bool,
+        /// Give up beyond this many states
+        #[arg(long, default_value_t = 100_000_000)]
+        states: u32,
+    },
+    /// Run many worlds, each in one schedule, both drawn from a seed
+    Run {
+        /// The first seed; each schedule takes the next one
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many schedules
+        #[arg(long, default_value_t = 20_000)]
+        schedules: u64,
+        /// Plant this bug in every engine
+        #[arg(long, value_parser = mutant)]
+        mutant: Option<Mutant>,
+    },
+    /// Tell one run again, event by event
+    Replay {
+        /// The seed of a random run
+        #[arg(long, conflicts_with_all = ["path", "world", "scripts"])]
+        seed: Option<u64>,
+        /// The world of an exploration
+        #[arg(long, value_parser = named_world, requires = "path", conflicts_with = "scripts")]
+        world: Option<&'static NamedWorld>,
+        #[command(flatten)]
+        own: OwnWorld,
+        /// The path that the exploration printed
+        #[arg(long)]
+        path: Option<Path>,
+        /// Plant this bug in every engine
+        #[arg(long, value_parser = mutant)]
+        mutant: Option<Mutant>,
+    },
+    /// Plant each known bug in turn and look for it
+    Mutants {
+        /// Only this one
+        #[arg(long, value_parser = mutant)]
+        mutant: Option<Mutant>,
+        /// Random schedules to try for each
+        #[arg(long, default_value_t = 20_000)]
+        schedules: u64,
+    },
+    /// List the known worlds
+    Worlds,
+}
+
+/// A world of your own.
+#[derive(Args)]
+struct OwnWorld {
+    /// What its threads do: ranks separated by |, threads by /, operations r0 w0 m0>1 b
+    #[arg(long)]
+    scripts: Option<String>,
+    /// How many pages it has
+    #[arg(long, default_value_t = 1, requires = "scripts")]
+    pages: u64,
+    /// Whether a granted page stays for a minimum time
+    #[arg(long, value_enum, default_value_t, requires = "scripts")]
+    hold: HoldArg,
+    /// How a page's bytes come in
+    #[arg(long, value_enum, default_value_t, requires = "scripts")]
+    arrival: ArrivalArg,
+    /// When a driver learns of a fault
+    #[arg(long, value_enum, default_value_t, requires = "scripts")]
+    faults: FaultsArg,
+    /// Which promises are watched
+    #[arg(long, value_enum, default_value_t)]
+    watch: WatchArg,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum HoldArg {
+    #[default]
+    None,
+    Timed,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ArrivalArg {
+    #[default]
+    Whole,
+    Split,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum FaultsArg {
+    #[default]
+    AtOnce,
+    Batched,
+    Posted,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum WatchArg {
+    #[default]
+    Everything,
+    Program,
+}
+
+/// Whether all promises were kept.
+enum Verdict {
+    Kept,
+    Broken,
+}
+
+fn main() -> ExitCode {
+    match obey(Cli::parse().command) {
+        Ok(Verdict::Kept) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::from(BROKEN),
+        Err(error) => {
+            eprintln!("dsm-sim: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<Verdict> {
+    match command {
+        Command::Explore { worlds, own, mutant, large, states } => {
+            let limits = Limits { states };
+            if let Some(setup) = own.setup(mutant)? {
+                return Ok(explore_one("your own", &setup, limits));
+            }
+            let known = WORLDS.iter().filter(|world| large || world.when == When::Always);
+            let worlds = if worlds.is_empty() { known.collect() } else { worlds };
+            let verdicts = worlds.into_iter().map(|world| {
+                let setup = Setup { watch: own.watch.into(), ..world.setup(mutant) };
+                explore_one(world.name, &setup, limits)
+            });
+            Ok(verdicts.fold(Verdict::Kept, Verdict::and))
+        }
+        Command::Run { seed, schedules, mutant } => Ok(run(seed, schedules, mutant)),
+        Command::Replay { seed: Some(seed), mutant, .. } => Ok(replay_seed(seed, mutant)),
+        Command::Replay { world, own, path, mutant, .. } => {
+            let path = path.context("what to replay: give --seed, or --path with its world")?;
+            let setup = match world {
+                Some(world) => Setup { watch: own.watch.into(), ..world.setup(mutant) },
+                None => own.setup(mutant)?.context("a path needs --world or --scripts")?,
+            };
+            println!("{setup}");
+            print!("{}", tell(&setup, &path));
+            Ok(Verdict::Kept)
+        }
+        Command::Mutants { mutant, schedules } => Ok(hunt(mutant, schedules)),
+        Command::Worlds => {
+            WORLDS.iter().for_each(|world| println!("{:16} {}", world.name, world.setup(None)));
+            Ok(Verdict::Kept)
+        }
+    }
+}
+
+fn explore_one(name: &str, setup: &Setup, limits: Limits) -> Verdict {
+    let start = Instant::now();
+    match explore(setup, limits) {
+        Ok(exploration) => {
+            println!("{name:16} {exploration} in {:.1?}", start.elapsed());
+            Verdict::Kept
+        }
+        Err(counterexample) => {
+            println!("{name}: {counterexample}");
+            Verdict::Broken
+        }
+    }
+}
+
+fn run(seed: u64, schedules: u64, mutant: Option<Mutant>) -> Verdict {
+    let planted = mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
+    let last = seed.saturating_add(schedules);
+    println!("seeds {seed} to {last}, repeat one with: dsm-sim replay --seed SEED{planted}");
+    let start = Instant::now();
+    let (mut steps, mut longest_wait) = (0, 0);
+    for seed in seed..last {
+        match roam(seed, mutant) {
+            Ok(roamed) => {
+                steps += roamed.path.0.len();
+                longest_wait = roamed.longest_wait.max(longest_wait);
+            }
+            Err(counterexample) => {
+                println!("{counterexample}");
+                println!("repeat with: dsm-sim replay --seed {seed}{planted}");
+                return Verdict::Broken;
+            }
+        }
+    }
+    let took = start.elapsed();
+    println!("{schedules} schedules, {steps} steps, longest wait {longest_wait} steps, {took:.1?}");
+    Verdict::Kept
+}
+
+fn replay_seed(seed: u64, mutant: Option<Mutant>) -> Verdict {
+    println!("seed {seed}: {}", drawn_setup(seed, mutant));
+    match roam(seed, mutant) {
+        Ok(roamed) => {
+            print!("{}", tell(&drawn_setup(seed, mutant), &roamed.path));
+            Verdict::Kept
+        }
+        Err(counterexample) => {
+            println!("{counterexample}");
+            Verdict::Broken
+        }
+    }
+}
+
+/// Every planted bug must be found in both ways.
+fn hunt(only: Option<Mutant>, schedules: u64) -> Verdict {
+    let mutants = Mutant::ALL.iter().filter(|mutant| only.is_none_or(|only| only == **mutant));
+    let hunted = mutants.map(|&mutant| {
+        let by_states = hunt_states(mutant, Watch::Everything);
+        let by_schedules = hunt_schedules(mutant, 1..=schedules);
+        let states = match &by_states {
+            Some(found) => {
+                let (world, counterexample) = (found.place.name, &found.counterexample);
+                let (promise, steps) = (counterexample.broken.promise, counterexample.path.0.len());
+                format!("{promise:?} in world {world} after {steps} steps")
+            }
+            None => "not found in any world".to_owned(),
+        };
+        let roamed = match &by_schedules {
+            Some(found) => {
+                format!("{:?} by schedule {}", found.counterexample.broken.promise, found.place)
+            }
+            None => format!("not found in {schedules} schedules"),
+        };
+        println!("{:20} {states:48} {roamed}", format!("{mutant:?}"));
+        if by_states.is_some() && by_schedules.is_some() { Verdict::Kept } else { Verdict::Broken }
+    });
+    hunted.fold(Verdict::Kept, Verdict::and)
+}
+
+impl OwnWorld {
+    fn setup(&self, mutant: Option<Mutant>) -> Result<Option<Setup>> {
+        let Some(scripts) = &self.scripts else { return Ok(None) };
+        let plain = Setup::new(self.pages, scripts)?;
+        let hold = match self.hold {
+            HoldArg::None => Hold::None,
+            HoldArg::Timed => Hold::Timed,
+        };
+        let arrival = match self.arrival {
+            ArrivalArg::Whole => Arrival::Whole,
+            ArrivalArg::Split => Arrival::Split,
+        };
+        let faults = match self.faults {
+            FaultsArg::AtOnce => Faults::AtOnce,
+            FaultsArg::Batched => Faults::Batched,
+            FaultsArg::Posted => Faults::Posted,
+        };
+        Ok(Some(Setup { hold, arrival, faults, watch: self.watch.into(), mutant, ..plain }))
+    }
+}
+
+impl Verdict {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Kept, Self::Kept) => Self::Kept,
+            _ => Self::Broken,
+        }
+    }
+}
+
+impl From<WatchArg> for Watch {
+    fn from(watch: WatchArg) -> Self {
+        match watch {
+            WatchArg::Everything => Self::Everything,
+            WatchArg::Program => Self::Program,
+        }
+    }
+}
+
+fn named_world(name: &str) -> Result<&'static NamedWorld, String> {
+    NamedWorld::find(name).ok_or_else(|| "no such world, see dsm-sim worlds".to_owned())
+}
+
+fn mutant(name: &str) -> Result<Mutant, String> {
+    let known = Mutant::ALL.iter().find(|mutant| format!("{mutant:?}") == name);
+    known.copied().ok_or_else(|| format!("no such bug, expected one of {:?}", Mutant::ALL))
+}
+
+const BROKEN: u8 = 1;
+const USAGE: u8 = 2;
+const EXAMPLES: &str = "\
+Examples:
+  dsm-sim explore                        every state of every known world
+  dsm-sim explore 3x2                    of one of them
+  dsm-sim explore --scripts 'r0 w0 / w0 | w0 r0' --hold timed
+  dsm-sim run --seed 7 --schedules 1000000
+  dsm-sim replay --seed 7
+  dsm-sim replay --world 2x1 --mutant SendBeforeProtect --path 0.0.0.1.1.1.1.2.2
+  dsm-sim mutants";
