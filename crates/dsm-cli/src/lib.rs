@@ -4,9 +4,15 @@
 #![forbid(unsafe_code)]
 
 pub mod exec;
+pub mod tool;
 pub mod wrap;
 
 mod exit_code;
 mod nonblocking;
 mod signal_name;
 mod words;
+
+/// What dsmexec itself needs of the limit on open descriptors, and a process being started.
+const DESCRIPTORS: u64 = 64;
+/// What it needs for each rank: three pipes, the process and a way to be woken.
+const DESCRIPTORS_PER_RANK: u64 = 5;

@@ -234,9 +234,10 @@ fn open_log(path: &Path) -> io::Result<Sink> {
     Ok(Sink::new(format!("log {}", path.display()), file))
 }
 
-/// Every link needs three pipes and two more descriptors, and one that is being started a few more.
+/// Raises the limit as far as this many ranks need it, and no further: programs inherit it.
 fn provide_descriptors(ranks: usize) -> Result<(), SetupError> {
-    let needed = u64::try_from(ranks * 5 + 64).expect("65535 ranks need few descriptors");
+    let count = u64::try_from(ranks).expect("a machine file has at most 65535 ranks");
+    let needed = crate::DESCRIPTORS + count * crate::DESCRIPTORS_PER_RANK;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
         return Ok(());
