@@ -1,8 +1,7 @@
+use crate::calm::require_good_end;
 use crate::seen::Seen;
-use crate::{Broken, Counterexample, Op, Path, Promise, Setup, Step, World};
-use dsm_core::Rank;
+use crate::{Broken, Counterexample, Path, Promise, Setup, World};
 use std::fmt;
-use std::rc::Rc;
 
 /// What an exploration looked at without finding anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,50 +168,3 @@ impl<'a> Explorer<'a> {
         Box::new(Counterexample { broken, setup: self.setup.clone(), path: Path(choices) })
     }
 }
-
-/// What must hold when nothing can happen any more.
-pub(crate) fn require_good_end(world: &World) -> Result<(), Broken> {
-    if !world.is_done() {
-        return Err(Broken::new(
-            Promise::NoDeadlock,
-            "nothing can happen, not all threads are done",
-        ));
-    }
-    let deferring = |rank: &Rank| world.node(*rank).engine.has_deferred_demands();
-    if let Some(rank) = world.ranks().find(deferring) {
-        let how = format!("rank {rank} still puts off demands when nothing is under way");
-        return Err(Broken::new(Promise::Sweep, how));
-    }
-    sweep(world.clone())
-}
-
-/// Every rank loads from and stores to every page, one after the other.
-fn sweep(mut world: World) -> Result<(), Broken> {
-    for rank in world.ranks() {
-        for page in world.pages() {
-            world.assign(rank, Rc::new([Op::Load(page), Op::Store(page)]));
-            calm(&mut world).map_err(|broken| {
-                let how = format!("rank {rank} cannot use page {page} at the end: {broken}");
-                Broken::new(Promise::Sweep, how)
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Takes steps until nothing can happen, threads last.
-pub(crate) fn calm(world: &mut World) -> Result<(), Broken> {
-    for _ in 0..CALM_STEPS {
-        let steps = world.steps();
-        let urgent = |step: &&Step| !matches!(step, Step::Run(..));
-        match steps.iter().find(urgent).or(steps.first()) {
-            Some(&step) => world.take(step)?,
-            None if world.is_done() => return Ok(()),
-            None => return Err(Broken::new(Promise::NoDeadlock, "nothing can happen")),
-        }
-    }
-    Err(Broken::new(Promise::Progress, format!("not over after {CALM_STEPS} steps")))
-}
-
-/// Pages are few, so a rank's turn takes some dozens of steps.
-const CALM_STEPS: u32 = 10_000;

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod broken;
+mod calm;
 mod counterexample;
 mod explore;
 mod hunt;

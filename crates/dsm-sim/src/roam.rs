@@ -1,4 +1,4 @@
-use crate::explore::require_good_end;
+use crate::calm::require_good_end;
 use crate::rng::Rng;
 use crate::{
     Arrival, Broken, Counterexample, Faults, Op, Path, Promise, Setup, Step, Watch, World,
