@@ -90,8 +90,6 @@ pub struct Job {
     pub rank: u16,
     /// All nodes, in rank order.
     pub nodes: Vec<Node>,
-    /// How the region is to be.
-    pub settings: Settings,
 }
 
 /// One node as its peers see it.
@@ -101,17 +99,6 @@ pub struct Node {
     pub host: String,
     /// Where its listening socket is.
     pub address: SocketAddr,
-}
-
-/// Run-time settings given for the whole job; `None` leaves the rank's environment or the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Bytes of the region.
-    pub size: Option<u64>,
-    /// Its first address.
-    pub base: Option<u64>,
-    /// `auto`, `uffd` or `sigsegv`.
-    pub fault: Option<String>,
 }
 
 /// A job's name: 48 random bits, shown in hexadecimal.

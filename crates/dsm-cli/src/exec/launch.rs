@@ -233,13 +233,7 @@ fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
         .map(|(host, address)| Node { host, address: *address })
         .collect();
     let start = |rank| Start {
-        job: Job {
-            id: plan.job,
-            key: plan.key.clone(),
-            rank,
-            nodes: nodes.clone(),
-            settings: plan.settings.clone(),
-        },
+        job: Job { id: plan.job, key: plan.key.clone(), rank, nodes: nodes.clone() },
         program: plan.program.program.clone(),
         args: plan.args.clone(),
         environment: plan.program.environment.clone(),

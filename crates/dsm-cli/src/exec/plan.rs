@@ -7,7 +7,7 @@ use super::ssh::{SshCommand, SshCommandError, Wrapper};
 use crate::exit_code::ExitCode;
 use crate::words;
 use clap::ValueEnum;
-use dsm_net::launch::{JobId, JobKey, Lookup, Settings};
+use dsm_net::launch::{JobId, JobKey, Lookup};
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -25,7 +25,6 @@ pub(crate) struct Plan {
     pub(crate) ranks: Vec<PlannedRank>,
     pub(crate) program: Lookup,
     pub(crate) args: Vec<Vec<u8>>,
-    pub(crate) settings: Settings,
     /// The rank that gets standard input.
     pub(crate) input: Option<u16>,
     pub(crate) warnings: Vec<String>,
@@ -94,7 +93,7 @@ impl Plan {
             StdinTo::Nobody => None,
         };
         let job = JobId(u64::from_le_bytes(random()?) >> 16);
-        let Environment { pairs: environment, warnings } = Environment::new(options);
+        let Environment { pairs: environment, warnings } = Environment::new(options)?;
         let directory = match &options.wdir {
             Some(directory) => std::path::absolute(directory),
             None => env::current_dir(),
@@ -112,7 +111,6 @@ impl Plan {
                 directory: directory.into_os_string().into_vec(),
             },
             args: args.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
-            settings: settings(options)?,
             input,
             warnings,
         })
@@ -249,8 +247,11 @@ struct Environment {
 }
 
 impl Environment {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options) -> Result<Self, PlanError> {
         let mut environment = Self::default();
+        for (name, value) in settings(options)? {
+            environment.set(name.into(), value.into());
+        }
         if let Some(bin) = variable("DSM_BIN") {
             environment.set("DSM_BIN".into(), bin);
         }
@@ -263,7 +264,7 @@ impl Environment {
                 )),
             }
         }
-        environment
+        Ok(environment)
     }
 
     fn set(&mut self, name: OsString, value: OsString) {
@@ -271,35 +272,38 @@ impl Environment {
     }
 }
 
-fn settings(options: &Options) -> Result<Settings, PlanError> {
-    let size = match options.size {
-        Some(size) => Some(size),
-        None => parsed("DSM_SIZE", parse_size)?,
-    };
-    let base = match options.base {
-        Some(base) => Some(base),
-        None => parsed("DSM_BASE", parse_base)?,
-    };
-    let fault = match options.fault {
-        Some(fault) => Some(fault),
-        None => parsed("DSM_FAULT", |text| {
-            FaultName::from_str(text, false).map_err(|_| "expected auto, uffd or sigsegv".into())
-        })?,
-    };
-    Ok(Settings { size, base, fault: fault.map(|fault| fault.as_str().into()) })
+/// What the runtime of every rank reads from its environment: from a flag, else from dsmexec's own.
+fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError> {
+    let base = options.base.map(|base| format!("{base:#x}"));
+    let settings = [
+        ("DSM_SIZE", options.size.map(|size| size.to_string()), own("DSM_SIZE", parse_size)?),
+        ("DSM_BASE", base, own("DSM_BASE", parse_base)?),
+        ("DSM_FAULT", options.fault.map(|it| it.as_str().into()), own("DSM_FAULT", parse_fault)?),
+        ("DSM_HOLD_US", None, own("DSM_HOLD_US", parse_number)?),
+        ("DSM_JOIN_TIMEOUT_S", None, own("DSM_JOIN_TIMEOUT_S", parse_number)?),
+    ];
+    let given = settings.into_iter().map(|(name, flag, own)| (name, flag.or(own)));
+    Ok(given.filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
-fn parsed<T>(
+/// A variable of dsmexec's own environment, as it is, if it can be understood.
+fn own<T>(
     variable: &'static str,
     parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, PlanError> {
+) -> Result<Option<String>, PlanError> {
     let Some(text) = variable_text(variable)? else { return Ok(None) };
-    let parsed = parse(&text);
-    parsed.map(Some).map_err(|expected| PlanError::Variable {
-        variable,
-        value: text.into(),
-        expected,
-    })
+    match parse(&text) {
+        Ok(_) => Ok(Some(text)),
+        Err(expected) => Err(PlanError::Variable { variable, value: text.into(), expected }),
+    }
+}
+
+fn parse_fault(text: &str) -> Result<FaultName, String> {
+    FaultName::from_str(text, false).map_err(|_| "expected auto, uffd or sigsegv".into())
+}
+
+fn parse_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected a whole number".into())
 }
 
 fn variable_text(variable: &'static str) -> Result<Option<String>, PlanError> {

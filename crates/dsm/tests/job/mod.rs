@@ -2,7 +2,7 @@
 
 use dsm::Node;
 use dsm_net::frame;
-use dsm_net::launch::{JOB_FD, Job, JobId, JobKey, LISTEN_FD, Settings};
+use dsm_net::launch::{JOB_FD, Job, JobId, JobKey, LISTEN_FD};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -50,13 +50,7 @@ impl Rank {
             host: "localhost".to_owned(),
             address: listener.local_addr().unwrap(),
         });
-        let job = Job {
-            id: JobId(1),
-            key: JobKey([9; 32]),
-            rank,
-            nodes: nodes.collect(),
-            settings: Settings::default(),
-        };
+        let job = Job { id: JobId(1), key: JobKey([9; 32]), rank, nodes: nodes.collect() };
         let (mut supervisor, socket) = UnixStream::pair().unwrap();
         supervisor.write_all(&frame::encode(&job)).unwrap();
         let listener = &listeners[usize::from(rank)];
