@@ -1,0 +1,120 @@
+//! Who says what to whom: each file in `testdata` is a scenario, with a comment on why it matters.
+//!
+//! A line with `>` says what happens; the lines under it are what the engine answers. `UPDATE=1` writes
+//! the answers anew.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod cluster;
+mod words;
+
+use cluster::Cluster;
+use dsm_core::{Access, BarrierKind, Call, CallId, Hold, Input, Output};
+use std::path::Path;
+use words::{message_of, say_message, say_output};
+
+#[test]
+fn every_scenario_goes_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 12, "scenarios are missing: {files:?}");
+    let wrong: Vec<_> = files.iter().filter_map(|file| check(file).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn check(file: &Path) -> Result<(), String> {
+    let written = std::fs::read_to_string(file).unwrap();
+    let played = play(&written).map_err(|why| format!("{}: {why}", file.display()))?;
+    if played == written {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        std::fs::write(file, played).unwrap();
+        return Ok(());
+    }
+    Err(format!("{} differs (UPDATE=1 rewrites it); played:\n{played}", file.display()))
+}
+
+/// The scenario with the answers that the engines give.
+fn play(text: &str) -> Result<String, String> {
+    let mut lines = text.lines().filter(|line| !line.starts_with("  "));
+    let mut played = String::new();
+    let mut cluster = loop {
+        let line = lines.next().ok_or("a scenario begins with its ranks and pages")?;
+        played.push_str(line);
+        played.push('\n');
+        if !line.is_empty() && !line.starts_with('#') {
+            break setting(line).ok_or_else(|| format!("no setting: {line}"))?;
+        }
+    };
+    for line in lines {
+        played.push_str(line);
+        played.push('\n');
+        if let Some(event) = line.strip_prefix("> ") {
+            let outputs =
+                happen(&mut cluster, event).ok_or_else(|| format!("no event: {event}"))?;
+            for output in outputs {
+                played.push_str(&format!("  {}\n", say_output(&output)));
+            }
+        } else if !line.is_empty() && !line.starts_with('#') {
+            return Err(format!("neither event nor comment: {line}"));
+        }
+    }
+    if let Some((from, to, message)) = cluster.under_way().next() {
+        let message = say_message(&message);
+        return Err(format!("still under way from rank {from} to rank {to}: {message}"));
+    }
+    Ok(played)
+}
+
+/// `ranks 3, pages 1, hold timed`
+fn setting(line: &str) -> Option<Cluster> {
+    let line = line.replace(',', "");
+    let words: Vec<_> = line.split(' ').collect();
+    let ["ranks", nodes, "pages", pages, "hold", hold] = words[..] else { return None };
+    let hold = match hold {
+        "none" => Hold::None,
+        "timed" => Hold::Timed,
+        _ => return None,
+    };
+    Some(Cluster::new(nodes.parse().ok()?, pages.parse().ok()?, hold))
+}
+
+fn happen(cluster: &mut Cluster, event: &str) -> Option<Vec<Output>> {
+    let (event, said) = match event.split_once(": ") {
+        Some((event, said)) => (event, Some(message_of(said)?)),
+        None => (event, None),
+    };
+    let words: Vec<_> = event.split(' ').collect();
+    let ["rank", rank, rest @ ..] = &words[..] else { return None };
+    let rank = words::rank(rank)?;
+    if let (["is", "told", "by", "rank", from], Some(message)) = (rest, said) {
+        let from = words::rank(from)?;
+        return Some(cluster.handle(rank, Input::Message { from, message }));
+    }
+    let barrier = |kind| Input::Call { id: CallId(0), call: Call::Barrier(kind) };
+    let input = match *rest {
+        ["loads", "page", page] => Input::Fault { page: words::page(page)?, access: Access::Read },
+        ["stores", "page", page] => {
+            Input::Fault { page: words::page(page)?, access: Access::Write }
+        }
+        ["hears", "rank", from] => return cluster.deliver(words::rank(from)?, rank),
+        ["has", "held", "page", page] => Input::HoldOver { page: words::page(page)? },
+        ["waits", "at", "the", "barrier"] => barrier(BarrierKind::Program),
+        ["finalizes"] => barrier(BarrierKind::Finalize),
+        ["loses", "rank", peer] => Input::PeerLost { rank: words::rank(peer)? },
+        _ => return None,
+    };
+    Some(cluster.handle(rank, input))
+}
+
+/// A scenario that says something else than the engine does not pass.
+#[test]
+fn a_wrong_answer_is_noticed() {
+    let text = "ranks 2, pages 1, hold none\n\n> rank 0 stores page 0\n  resume page 0\n";
+    let played = play(text).unwrap();
+    assert_ne!(played, text);
+    assert!(played.contains("  install page 0 to write, zero\n  resume page 0\n"), "{played}");
+}

@@ -1,0 +1,139 @@
+use dsm_core::{
+    Access, BarrierKind, Epoch, Message, Output, PageId, Payload, Rank, Refusal, Right, Source,
+};
+
+/// An output as scenarios write it.
+pub(crate) fn say_output(output: &Output) -> String {
+    match output {
+        Output::Protect { page, access: Access::None } => format!("close page {page}"),
+        Output::Protect { page, access } => format!("protect page {page} {}", say_access(*access)),
+        Output::Install { page, access, source } => {
+            let source = match source {
+                Source::ServiceView => "as it came",
+                Source::Zero => "zero",
+            };
+            format!("install page {page} {}, {source}", say_access(*access))
+        }
+        Output::Send { to, message, attach } => {
+            let attached = attach.map_or("", |_| " + bytes");
+            format!("tell rank {to}: {}{attached}", say_message(message))
+        }
+        Output::Resume { page } => format!("resume page {page}"),
+        Output::Hold { page } => format!("hold page {page}"),
+        Output::Granted { id } => format!("grant call {}", id.0),
+        Output::Refused { id, why: Refusal::BarrierBusy } => {
+            format!("refuse call {}: barrier busy", id.0)
+        }
+        Output::Fail { violation } => format!("fail: {violation}"),
+    }
+}
+
+/// A message as scenarios write it; [`message_of`] reads it back.
+pub(crate) fn say_message(message: &Message) -> String {
+    match *message {
+        Message::Request { page, access } => format!("request page {page} {}", say_access(access)),
+        Message::Forward { page, right, to, epoch, have } => {
+            let right = say_right(right);
+            format!("forward page {page} {right} to rank {to}, epoch {epoch}, have {have}")
+        }
+        Message::Grant { page, right, epoch, payload } => {
+            let payload = match payload {
+                Payload::Attached => "attached",
+                Payload::Zero => "zero",
+                Payload::Held => "held",
+            };
+            format!("grant page {page} {}, epoch {epoch}, {payload}", say_right(right))
+        }
+        Message::Invalidate { page, have } => format!("invalidate page {page}, have {have}"),
+        Message::Ack { page, epoch } => format!("ack page {page}, epoch {epoch}"),
+        Message::BarrierArrive { kind, epoch } => {
+            format!("arrive at {}, epoch {epoch}", say_barrier(kind))
+        }
+        Message::BarrierRelease { kind, epoch } => {
+            format!("release of {}, epoch {epoch}", say_barrier(kind))
+        }
+    }
+}
+
+pub(crate) fn message_of(text: &str) -> Option<Message> {
+    let text = text.replace(',', "");
+    let words: Vec<_> = text.split(' ').collect();
+    Some(match words[..] {
+        ["request", "page", p, "to", "read"] => {
+            Message::Request { page: page(p)?, access: Access::Read }
+        }
+        ["request", "page", p, "to", "write"] => {
+            Message::Request { page: page(p)?, access: Access::Write }
+        }
+        ["forward", "page", p, r, "to", "rank", to, "epoch", e, "have", h] => Message::Forward {
+            page: page(p)?,
+            right: right(r)?,
+            to: rank(to)?,
+            epoch: epoch(e)?,
+            have: epoch(h)?,
+        },
+        ["grant", "page", p, r, "epoch", e, payload] => {
+            let payload = match payload {
+                "attached" => Payload::Attached,
+                "zero" => Payload::Zero,
+                "held" => Payload::Held,
+                _ => return None,
+            };
+            Message::Grant { page: page(p)?, right: right(r)?, epoch: epoch(e)?, payload }
+        }
+        ["invalidate", "page", p, "have", h] => {
+            Message::Invalidate { page: page(p)?, have: epoch(h)? }
+        }
+        ["ack", "page", p, "epoch", e] => Message::Ack { page: page(p)?, epoch: epoch(e)? },
+        ["arrive", "at", k, "epoch", e] => {
+            Message::BarrierArrive { kind: barrier(k)?, epoch: epoch(e)? }
+        }
+        ["release", "of", k, "epoch", e] => {
+            Message::BarrierRelease { kind: barrier(k)?, epoch: epoch(e)? }
+        }
+        _ => return None,
+    })
+}
+
+pub(crate) fn rank(word: &str) -> Option<Rank> {
+    word.parse().ok().map(Rank)
+}
+
+pub(crate) fn page(word: &str) -> Option<PageId> {
+    word.parse().ok().map(PageId)
+}
+
+fn epoch(word: &str) -> Option<Epoch> {
+    word.parse().ok().map(Epoch)
+}
+
+fn right(word: &str) -> Option<Right> {
+    [Right::Shared, Right::Exclusive, Right::Modified].into_iter().find(|r| say_right(*r) == word)
+}
+
+fn barrier(word: &str) -> Option<BarrierKind> {
+    [BarrierKind::Program, BarrierKind::Finalize].into_iter().find(|k| say_barrier(*k) == word)
+}
+
+fn say_access(access: Access) -> &'static str {
+    match access {
+        Access::None => "to nothing",
+        Access::Read => "to read",
+        Access::Write => "to write",
+    }
+}
+
+fn say_right(right: Right) -> &'static str {
+    match right {
+        Right::Shared => "shared",
+        Right::Exclusive => "exclusive",
+        Right::Modified => "modified",
+    }
+}
+
+fn say_barrier(kind: BarrierKind) -> &'static str {
+    match kind {
+        BarrierKind::Program => "program",
+        BarrierKind::Finalize => "finalize",
+    }
+}
