@@ -1,0 +1,124 @@
+use super::process::{Ended, Line, Process, Stream};
+use super::{Lab, User};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A call of dsmexec in the making.
+pub(crate) struct Job<'lab> {
+    lab: &'lab Lab,
+    user: User,
+    directory: PathBuf,
+    ssh: &'static str,
+    before: Vec<String>,
+    options: Vec<String>,
+}
+
+/// A dsmexec that was started.
+pub(crate) struct Running {
+    process: Process,
+    /// Whether dsmexec is the child of the process that was started, in a process namespace below it.
+    is_inner: bool,
+}
+
+impl<'lab> Job<'lab> {
+    pub(super) fn new(lab: &'lab Lab, user: User, machines: &[&str]) -> Self {
+        let directory = lab.work_directory(user);
+        fs::write(directory.join(MACHINE_FILE), machines.join("\n") + "\n").unwrap();
+        Self { lab, user, directory, ssh: "always", before: Vec::new(), options: Vec::new() }
+    }
+
+    /// Uses ssh otherwise than always.
+    pub(crate) fn ssh(mut self, when: &'static str) -> Self {
+        self.ssh = when;
+        self
+    }
+
+    /// Adds options of dsmexec.
+    pub(crate) fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().copied().map(str::to_owned));
+        self
+    }
+
+    /// Starts dsmexec through this command.
+    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+        self.before.extend(words.iter().copied().map(str::to_owned));
+        self
+    }
+
+    /// Where dsmexec is started.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.clone()
+    }
+
+    /// Starts an example or test program.
+    pub(crate) fn start(self, program: &str, args: &[&str]) -> Running {
+        let program = self.lab.program(program);
+        let words: Vec<&str> = [&*program].into_iter().chain(args.iter().copied()).collect();
+        self.start_any(&words)
+    }
+
+    /// Starts any program.
+    pub(crate) fn start_any(self, words: &[&str]) -> Running {
+        let host = &self.lab.hosts[0];
+        let mut command = host.command(self.user, &self.directory);
+        command.args(&self.before).arg(self.lab.products.dsmexec());
+        command.args(["--ssh-command", &self.lab.keys.ssh_command(self.user, self.lab.port)]);
+        command.args(["--ssh", self.ssh]).args(&self.options).arg(MACHINE_FILE).args(words);
+        let is_inner = command.get_program() == "nsenter";
+        Running { process: Process::start(command), is_inner }
+    }
+
+    /// Runs an example or test program to its end, after which no process may be left.
+    pub(crate) fn run(self, program: &str, args: &[&str]) -> Ended {
+        let lab = self.lab;
+        let ended = self.start(program, args).finish(JOB);
+        lab.expect_no_processes(Duration::ZERO);
+        ended
+    }
+}
+
+impl Running {
+    /// Sends a signal to dsmexec itself.
+    pub(crate) fn signal_dsmexec(&self, signal: Signal) {
+        if !self.is_inner {
+            return self.process.signal(signal);
+        }
+        let outer = self.process.pid().as_raw_nonzero();
+        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
+        let inner =
+            Pid::from_raw(children.trim().parse().expect("nsenter has one child")).expect("not 0");
+        let pidfd = pidfd_open(inner, PidfdFlags::empty()).unwrap();
+        pidfd_send_signal(pidfd, signal).unwrap();
+    }
+
+    /// Waits for a line of any rank's stdout that holds `text`.
+    pub(crate) fn wait_for_output(&mut self, text: &str) -> Line {
+        self.process.wait_for(&format!("line with {text:?}"), JOB, |line| {
+            line.stream == Stream::Stdout && line.text.contains(text)
+        })
+    }
+
+    pub(crate) fn finish(self, within: Duration) -> Ended {
+        self.process.finish(within)
+    }
+}
+
+impl Deref for Running {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+const MACHINE_FILE: &str = "machine_file";
+const JOB: Duration = Duration::from_secs(60);

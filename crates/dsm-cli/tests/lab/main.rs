@@ -1,0 +1,15 @@
+//! Whole jobs over a real sshd: on this machine, and on three hosts in network namespaces. `make` builds the C programs
+//! they start.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are tests"
+)]
+
+mod ends;
+mod harness;
+mod harness_test;
+mod memory;
+mod over_ssh;
+mod valgrind;
