@@ -432,3 +432,26 @@ pub(crate) fn map_count_limit() -> Option<u64> {
 }
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_as_they_are_written() {
+        for choice in [Choice::Auto, Choice::Uffd, Choice::Sigsegv] {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        let error = "Uffd ".parse::<Choice>().unwrap_err();
+        let expected = "unknown fault mechanism \"Uffd \": expected auto, uffd or sigsegv";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_driver_thread_can_be_given_its_faults() {
+        fn is_send<T: Send>() {}
+        fn is_send_and_sync<T: Send + Sync>() {}
+        is_send::<Faults>();
+        is_send_and_sync::<Region>();
+    }
+}

@@ -426,3 +426,29 @@ const RECORD_BYTES: usize = 16;
 const UNKNOWN: usize = 0;
 const LOAD: usize = 1;
 const STORE: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_without_allocating() {
+        for number in [0, 9, 0x10, 0x2000_0000_0fff, usize::MAX] {
+            let mut line = Line::default();
+            line.push(b"at 0x");
+            line.push_hexadecimal(number);
+            assert_eq!(&line.bytes[..line.len], format!("at {number:#x}").as_bytes());
+        }
+        let mut line = Line::default();
+        line.push(&[b'x'; 200]);
+        assert_eq!(line.len, line.bytes.len());
+    }
+
+    #[test]
+    fn records_come_back_as_they_were_posted() {
+        for (trap, write) in [(LOAD, Some(false)), (STORE, Some(true)), (UNKNOWN, None)] {
+            let record = [0x2000_0000_1008_usize, trap].map(usize::to_ne_bytes).concat();
+            assert_eq!(decode(&record), Posted { address: 0x2000_0000_1008, write });
+        }
+    }
+}

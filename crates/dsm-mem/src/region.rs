@@ -22,7 +22,8 @@ pub struct Layout {
 /// The shared memory of one rank, mapped twice.
 ///
 /// Both views show the same bytes. Address space is reserved and memory is not: a page costs nothing
-/// until it is touched. A forked child has neither view.
+/// until it is touched. Neither view is in a forked child or in a core
+/// dump.
 #[derive(Debug)]
 pub struct Region {
     application: Mapping,
@@ -147,6 +148,9 @@ impl Region {
         let service = Mapping::of_file(memory.as_fd(), bytes, Placement::Anywhere)
             .map_err(|errno| map_error("service", bytes, errno))?;
         for view in [&application, &service] {
+            // The kernel dumps a shared mapping page by page and fills its holes: the core of a rank
+            // with 64 GiB takes 22 s with userfaultfd, and with SIGSEGV as much memory and disk.
+            view.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
             view.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))?;
             match view.advise(Advice::LinuxNoHugepage) {
                 // A kernel without huge pages does not know the advice.
@@ -154,7 +158,6 @@ impl Region {
                 Err(errno) => return Err(advise_error("huge pages")(errno)),
             }
         }
-        service.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
         Ok(Self { application, service, page_bytes })
     }
 

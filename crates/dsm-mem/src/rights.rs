@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The access every page of the application view has, as the driver last set it.
 ///
-/// One byte a page, in memory that costs nothing for pages never touched. The driver writes it;
-/// a signal handler may read it.
+/// One byte a page, in memory that costs nothing for pages never touched.
 #[derive(Debug)]
 pub(crate) struct Rights(Mapping);
 

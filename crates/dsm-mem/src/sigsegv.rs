@@ -86,3 +86,20 @@ fn needed(posted: Posted, present: Access) -> Access {
         (Some(false), _) | (None, Access::None) => Access::Read,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_that_does_not_say_which_access_it_was_asks_for_the_next_one() {
+        let access = |write, present| needed(Posted { address: 0, write }, present);
+        for present in [Access::None, Access::Read, Access::Write] {
+            assert_eq!(access(Some(true), present), Access::Write);
+            assert_eq!(access(Some(false), present), Access::Read);
+        }
+        assert_eq!(access(None, Access::None), Access::Read);
+        assert_eq!(access(None, Access::Read), Access::Write);
+        assert_eq!(access(None, Access::Write), Access::Write);
+    }
+}

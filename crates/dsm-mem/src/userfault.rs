@@ -289,3 +289,49 @@ const UFFDIO_WAKE: Opcode = opcode::read::<Range>(IOC, 0x02);
 const UFFDIO_WRITEPROTECT: Opcode = opcode::read_write::<WriteProtect>(IOC, 0x06);
 const UFFDIO_CONTINUE: Opcode = opcode::read_write::<Continue>(IOC, 0x07);
 const UFFDIO_API: Opcode = opcode::read_write::<Api>(IOC, 0x3F);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event with the kernel's layout: kind, flags, address.
+    fn message(kind: u8, flags: u64, address: u64) -> Vec<u8> {
+        let head = [kind, 0, 0, 0, 0, 0, 0, 0];
+        [head, flags.to_ne_bytes(), address.to_ne_bytes(), [0; 8]].concat()
+    }
+
+    #[test]
+    fn events_are_decoded() {
+        let address = 0x2000_0000_3000;
+        let fault = |flags| decode(&message(UFFD_EVENT_PAGEFAULT, flags, address as u64));
+        const MINOR: u64 = 1 << 2;
+        for (flags, write) in [
+            (0, false),
+            (MINOR, false),
+            (PAGEFAULT_FLAG_WRITE, true),
+            (PAGEFAULT_FLAG_WRITE | MINOR, true),
+            (PAGEFAULT_FLAG_WRITE | PAGEFAULT_FLAG_WP, true),
+            (PAGEFAULT_FLAG_WP, true),
+        ] {
+            assert_eq!(fault(flags), Ok(PageFault { address, write }), "{flags:#x}");
+        }
+        assert_eq!(decode(&message(0x15, 0, 0)), Err(UnexpectedEvent(0x15)));
+    }
+
+    #[test]
+    fn missing_features_are_named() {
+        assert_eq!(missing_features(FEATURES, u64::MAX), "");
+        let named = missing_features(FEATURES, FEATURES & !FEATURE_MINOR_SHMEM);
+        assert_eq!(named, "minor faults on shared memory (Linux 5.14)");
+    }
+
+    #[test]
+    fn requests_have_the_numbers_of_the_header() {
+        assert_eq!(USERFAULTFD_IOC_NEW, 0xaa00);
+        assert_eq!(UFFDIO_API, 0xc018_aa3f);
+        assert_eq!(UFFDIO_REGISTER, 0xc020_aa00);
+        assert_eq!(UFFDIO_WAKE, 0x8010_aa02);
+        assert_eq!(UFFDIO_WRITEPROTECT, 0xc018_aa06);
+        assert_eq!(UFFDIO_CONTINUE, 0xc020_aa07);
+    }
+}

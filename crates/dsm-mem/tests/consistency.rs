@@ -74,7 +74,7 @@ fn read_on(words: &[AtomicU64], over: &AtomicBool, found: &AtomicBool) -> Option
 
 #[test]
 fn a_page_is_never_seen_half_filled() {
-    check(1, |world| assert_eq!(race_readers(world, Replace::FillThenInstall, 1_000), None));
+    check(1, |world| assert_eq!(race_readers(world, Replace::FillThenInstall, 300), None));
 }
 
 #[test]

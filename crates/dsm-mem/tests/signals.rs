@@ -67,13 +67,40 @@ fn misbehave(choice: Choice, case: &str) {
 
 #[test]
 fn the_previous_action_is_back_after_the_end() {
-    set_action(three_arguments as *const () as usize, libc::SA_SIGINFO);
-    drop(World::new(Choice::Sigsegv, 1));
-    let mut present = empty_action();
-    // SAFETY: a null new action changes nothing; `present` is valid for writes.
-    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, ptr::null(), &raw mut present) }, 0);
-    assert_eq!(present.sa_sigaction, three_arguments as *const () as usize);
-    set_action(libc::SIG_DFL, 0);
+    const TEST: &str = "the_previous_action_is_back_after_the_end";
+    if role().is_some() {
+        set_action(three_arguments as *const () as usize, libc::SA_SIGINFO);
+        for _ in 0..2 {
+            drop(World::new(Choice::Sigsegv, 1));
+            assert_eq!(present_action().sa_sigaction, three_arguments as *const () as usize);
+        }
+        return;
+    }
+    let output = run_self(TEST, "sigsegv");
+    assert_eq!(ending(&output), Ok(0), "{}", stderr(&output));
+}
+
+/// Somebody puts a handler above ours, which passes on what it does not know to ours.
+#[test]
+fn a_handler_above_ours_stays_and_another_start_works_under_it() {
+    const TEST: &str = "a_handler_above_ours_stays_and_another_start_works_under_it";
+    if role().is_some() {
+        set_action(three_arguments as *const () as usize, libc::SA_SIGINFO);
+        for _ in 0..3 {
+            let mut world = World::new(Choice::Sigsegv, 1);
+            if ABOVE.load(SeqCst) == 0 {
+                ABOVE.store(present_action().sa_sigaction as u64, SeqCst);
+                set_action(above as *const () as usize, libc::SA_SIGINFO | libc::SA_NODEFER);
+            }
+            let words = world.words();
+            assert_eq!(world.serve(start(move || words[0].fetch_add(1, Relaxed))), 0);
+            drop(world);
+            assert_eq!(present_action().sa_sigaction, above as *const () as usize);
+        }
+        return load(NOWHERE);
+    }
+    let output = run_self(TEST, "sigsegv");
+    assert_eq!(ending(&output), Ok(43), "{}", stderr(&output));
 }
 
 #[test]
@@ -201,6 +228,22 @@ extern "C" fn one_argument(signal: c_int) {
     dsm_mem::end_process(if signal == libc::SIGSEGV { 41 } else { 1 });
 }
 
+/// Passes everything on to the handler that was there when it was set.
+extern "C" fn above(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+    let below = usize::try_from(ABOVE.load(SeqCst)).unwrap();
+    // SAFETY: the number is the handler that was in force, set with SA_SIGINFO.
+    let below = unsafe { mem::transmute::<usize, Handler>(below) };
+    below(signal, info, context);
+}
+
+fn present_action() -> libc::sigaction {
+    let mut present = empty_action();
+    // SAFETY: a null new action changes nothing; `present` is valid for writes.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGSEGV, ptr::null(), &raw mut present) }, 0);
+    present
+}
+
 fn set_action(handler: usize, flags: c_int) {
     set_action_of(libc::SIGSEGV, handler, flags);
 }
@@ -236,5 +279,6 @@ fn load(address: usize) {
 /// An address that nothing is mapped at.
 const NOWHERE: usize = 0x1000;
 static HANDLER_WORD: AtomicU64 = AtomicU64::new(0);
+static ABOVE: AtomicU64 = AtomicU64::new(0);
 static ALARMS: AtomicU64 = AtomicU64::new(0);
 static INSIDE: AtomicU64 = AtomicU64::new(0);
