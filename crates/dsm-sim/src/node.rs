@@ -143,6 +143,10 @@ impl Thread {
         }
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self.state, ThreadState::Stopped { .. })
+    }
+
     fn unread_fault(&self) -> Option<(PageId, Access)> {
         match self.state {
             ThreadState::Stopped { page, access, fault: Fault::Unread } => Some((page, access)),

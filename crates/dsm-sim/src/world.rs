@@ -371,6 +371,12 @@ impl World {
         Ok(())
     }
 
+    /// Whether some thread of a rank is stopped at a fault.
+    #[must_use]
+    pub fn is_stopped(&self, rank: Rank) -> bool {
+        self.node(rank).threads.iter().any(Thread::is_stopped)
+    }
+
     pub(crate) fn operations_done(&self, rank: Rank, thread: usize) -> usize {
         self.node(rank).threads[thread].done()
     }
