@@ -31,6 +31,8 @@ pub(crate) enum How {
     Silent(Duration),
     /// It did not greet within so long.
     NoGreeting(Duration),
+    /// Too much came in place of a greeting.
+    Noise,
     /// What it said cannot be understood.
     Garbled(String),
 }

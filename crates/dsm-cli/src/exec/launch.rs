@@ -165,14 +165,16 @@ fn choose_addresses(crew: &Crew<'_>, hellos: &BTreeMap<u16, Hello>) -> Result<Ve
     let reach = crew.plan.ranks.iter().zip(hellos.values()).map(|(planned, hello)| {
         // A direct dsmwrap only tells how dsmexec's own user came to this machine.
         let hello = matches!(planned.route, Route::Ssh { .. }).then_some(hello);
+        let reached_at = hello.and_then(|hello| hello.reached_at);
         let (here, resolved) = match &planned.whereabouts {
-            Whereabouts::Here => (true, Vec::new()),
+            // A name of this machine may be another one's in ssh's configuration.
+            Whereabouts::Here => (reached_at.is_none(), Vec::new()),
             Whereabouts::Elsewhere(addresses) => (false, addresses.clone()),
         };
         Reach {
             given: planned.place.address,
             here,
-            reached_at: hello.and_then(|hello| hello.reached_at),
+            reached_at,
             reached_from: hello.and_then(|hello| hello.reached_from),
             resolved,
         }

@@ -191,9 +191,7 @@ impl LinkThread {
                 Sight::NotYet => return,
                 Sight::Found(rest) => self.on_greeting(&rest),
                 Sight::TooMuchNoise => {
-                    self.last_complaint = preamble.last_line();
-                    let what = "64 KiB of other text where dsmwrap should greet";
-                    return self.give_up(How::Garbled(what.into()));
+                    return self.give_up(How::Noise);
                 }
             },
         }
@@ -201,11 +199,12 @@ impl LinkThread {
     }
 
     fn on_greeting(&mut self, rest: &[u8]) {
+        // What ssh said before, a banner or a warning, was no failure.
+        self.read_complaints();
+        self.complaint.clear();
         let mut decoder = Decoder::default();
         decoder.push(rest);
         self.speech = Speech::Frames(decoder);
-        // What ssh said before, a banner or a warning, was no failure.
-        self.complaint.clear();
         self.beat_at = Instant::now();
     }
 
@@ -252,6 +251,13 @@ impl LinkThread {
         }
         let excess = self.complaint.len().saturating_sub(MAX_COMPLAINT_BYTES);
         self.complaint.drain(..excess);
+    }
+
+    /// Takes what is in the pipe. Others may hold it for ever.
+    fn read_complaints(&mut self) {
+        for _ in 0..MAX_COMPLAINT_BYTES / COMPLAINT_BYTES {
+            self.on_stderr();
+        }
     }
 
     fn on_complaint(&mut self, line: &[u8]) {
@@ -308,10 +314,7 @@ impl LinkThread {
     }
 
     fn finish(mut self) {
-        // What is in the pipe when the process has ended; others may hold it for ever.
-        for _ in 0..MAX_COMPLAINT_BYTES / COMPLAINT_BYTES {
-            self.on_stderr();
-        }
+        self.read_complaints();
         self.setup.printer.end_of_rank(self.setup.rank);
         let ended = self.child.wait();
         let how = self.verdict.take().unwrap_or_else(|| match ended {

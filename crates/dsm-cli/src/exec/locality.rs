@@ -18,21 +18,26 @@ pub(crate) enum Whereabouts {
 /// Locates every host. Names are looked up side by side; one that is not found in time is taken to
 /// be elsewhere, and ssh may know better.
 pub(crate) fn locate<'a>(hosts: impl Iterator<Item = &'a str>) -> BTreeMap<String, Whereabouts> {
-    let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut known = BTreeMap::new();
     let mut names = BTreeSet::new();
     for host in hosts {
-        let address = host.split('%').next().unwrap_or(host).parse::<IpAddr>();
-        if host.eq_ignore_ascii_case("localhost") || host == own_name {
-            known.insert(host.to_owned(), Whereabouts::Here);
-        } else if let Ok(address) = address {
-            known.insert(host.to_owned(), of_addresses(vec![address]));
-        } else {
-            names.insert(host.to_owned());
+        match at_sight(host) {
+            Some(whereabouts) => drop(known.insert(host.to_owned(), whereabouts)),
+            None => drop(names.insert(host.to_owned())),
         }
     }
     known.extend(look_up(names));
     known
+}
+
+/// Where a host is if that can be told without looking up its name.
+pub(crate) fn at_sight(host: &str) -> Option<Whereabouts> {
+    let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if host.eq_ignore_ascii_case("localhost") || host == own_name {
+        return Some(Whereabouts::Here);
+    }
+    let address = host.split('%').next()?.parse().ok()?;
+    Some(of_addresses(vec![address]))
 }
 
 fn of_addresses(addresses: Vec<IpAddr>) -> Whereabouts {

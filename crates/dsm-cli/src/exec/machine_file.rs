@@ -1,5 +1,6 @@
 //! The machine file: one host per line, in rank order.
 
+use crate::words;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -23,7 +24,7 @@ pub(crate) struct Place {
 /// A machine file that cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum MachineFileError {
-    #[error("cannot read machine file {path}: {source}", path = path.display())]
+    #[error("cannot read machine file {path}: {cause}", path = path.display(), cause = words::of_error(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{path}:{line}: {found}, expected {expected}", path = path.display())]
     Line { path: PathBuf, line: usize, found: String, expected: &'static str },
@@ -266,6 +267,6 @@ mod tests {
         let error = read(file.path(), Some(4)).unwrap_err().to_string();
         assert!(error.ends_with("it has 3 ranks, expected at least the 4 asked for"), "{error}");
         let error = read(Path::new("/nowhere/m"), None).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read machine file /nowhere/m: No such"), "{error}");
+        assert!(error.starts_with("cannot read machine file /nowhere/m: no such"), "{error}");
     }
 }

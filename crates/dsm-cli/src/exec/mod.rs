@@ -171,6 +171,7 @@ fn tell_faults(crew: &Crew<'_>, faults: &[Fault]) {
     for ((_, what), (rank, count)) in lines {
         let more = match count - 1 {
             0 => String::new(),
+            1 => " (and 1 more rank there)".into(),
             more => format!(" (and {more} more ranks there)"),
         };
         crew.printer.note(format!("{}{what}{more}", crew.name(rank)));

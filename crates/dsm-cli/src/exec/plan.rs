@@ -1,6 +1,6 @@
 //! What a job will be, decided before anything is started.
 
-use super::locality::{Whereabouts, locate};
+use super::locality::{Whereabouts, at_sight, locate};
 use super::machine_file::{self, MachineFileError, Place};
 use super::options::{Export, FaultName, Options, SshUse, StdinTo, parse_base, parse_size};
 use super::ssh::{SshCommand, SshCommandError, Wrapper};
@@ -201,7 +201,7 @@ fn route(options: &Options, places: Vec<Place>, job: JobId) -> Result<Vec<Planne
         SshUse::Auto | SshUse::Never => locate(places.iter().map(|place| place.host.as_str())),
     };
     let ranks = places.into_iter().enumerate().map(|(rank, place)| {
-        let found = known.get(&place.host).cloned();
+        let found = known.get(&place.host).cloned().or_else(|| at_sight(&place.host));
         let whereabouts = found.unwrap_or(Whereabouts::Elsewhere(Vec::new()));
         let title = format!("job={job} rank={rank}");
         let direct = whereabouts == Whereabouts::Here && is_own_user(place.user.as_deref());
@@ -275,25 +275,31 @@ impl Environment {
 /// What the runtime of every rank reads from its environment: from a flag, else from dsmexec's own.
 fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError> {
     let base = options.base.map(|base| format!("{base:#x}"));
+    let size = options.size.map(|size| size.to_string());
+    let fault = options.fault.map(|fault| fault.as_str().to_owned());
     let settings = [
-        ("DSM_SIZE", options.size.map(|size| size.to_string()), own("DSM_SIZE", parse_size)?),
-        ("DSM_BASE", base, own("DSM_BASE", parse_base)?),
-        ("DSM_FAULT", options.fault.map(|it| it.as_str().into()), own("DSM_FAULT", parse_fault)?),
-        ("DSM_HOLD_US", None, own("DSM_HOLD_US", parse_number)?),
-        ("DSM_JOIN_TIMEOUT_S", None, own("DSM_JOIN_TIMEOUT_S", parse_number)?),
+        flag_or_own(size, "DSM_SIZE", parse_size)?,
+        flag_or_own(base, "DSM_BASE", parse_base)?,
+        flag_or_own(fault, "DSM_FAULT", parse_fault)?,
+        flag_or_own(None, "DSM_HOLD_US", parse_number)?,
+        flag_or_own(None, "DSM_JOIN_TIMEOUT_S", parse_number)?,
     ];
-    let given = settings.into_iter().map(|(name, flag, own)| (name, flag.or(own)));
-    Ok(given.filter_map(|(name, value)| Some((name, value?))).collect())
+    Ok(settings.into_iter().flatten().collect())
 }
 
-/// A variable of dsmexec's own environment, as it is, if it can be understood.
-fn own<T>(
+/// What a flag says, or else a variable of dsmexec's own environment, as it is, if it can be
+/// understood.
+fn flag_or_own<T>(
+    flag: Option<String>,
     variable: &'static str,
     parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<String>, PlanError> {
+) -> Result<Option<(&'static str, String)>, PlanError> {
+    if let Some(value) = flag {
+        return Ok(Some((variable, value)));
+    }
     let Some(text) = variable_text(variable)? else { return Ok(None) };
     match parse(&text) {
-        Ok(_) => Ok(Some(text)),
+        Ok(_) => Ok(Some((variable, text))),
         Err(expected) => Err(PlanError::Variable { variable, value: text.into(), expected }),
     }
 }

@@ -189,7 +189,12 @@ impl Worker {
                 bytes
             }
         };
+        // First the log: the terminal may be stuck.
         let style = &self.style;
+        if let Some(log) = &mut self.sinks.log {
+            let tag = tag(style, Tag::Full, rank, stream);
+            print(log, &mut self.scratch, &tag, None, bytes);
+        }
         let wanted = style.only.as_ref().is_none_or(|only| only.contains(rank))
             && style.stream.is_none_or(|only| only == stream);
         if wanted {
@@ -200,15 +205,11 @@ impl Worker {
             let tag = tag(style, style.tag, rank, stream);
             print(sink, &mut self.scratch, &tag, colour_of(colour, rank), bytes);
         }
-        if let Some(log) = &mut self.sinks.log {
-            let tag = tag(style, Tag::Full, rank, stream);
-            print(log, &mut self.scratch, &tag, None, bytes);
-        }
     }
 
     fn note(&mut self, text: &str) {
-        print(&mut self.sinks.stderr, &mut self.scratch, PREFIX, None, text.as_bytes());
         self.record(text);
+        print(&mut self.sinks.stderr, &mut self.scratch, PREFIX, None, text.as_bytes());
     }
 
     fn record(&mut self, text: &str) {

@@ -92,7 +92,16 @@ pub(crate) fn explain(gone: &Gone) -> (ExitCode, String) {
             let what = format!(": not reached within {} s: {cause}", patience.as_secs());
             (ExitCode::UNREACHABLE, what)
         }
-        How::Silent(_) | How::Garbled(_) => lost(gone, "dsmwrap"),
+        How::Noise => {
+            let cause = said("nothing readable");
+            let what = format!(": over 64 KiB of other text came where dsmwrap greets: {cause}");
+            (ExitCode::UNREACHABLE, what)
+        }
+        How::Garbled(error) => {
+            let what = format!(": dsmwrap there is of another version than dsmexec: {error}");
+            (ExitCode::CONFIGURATION, what)
+        }
+        How::Silent(_) => lost(gone, "dsmwrap"),
         How::Ended(status) => match (status.code(), status.signal()) {
             (Some(255), _) if gone.said.contains("Could not resolve hostname") => {
                 (ExitCode::UNKNOWN_HOST, format!(": {}", gone.said))
@@ -128,6 +137,7 @@ pub(crate) fn lost(gone: &Gone, leader: &str) -> (ExitCode, String) {
             let what = format!(" is lost: its host was silent for {} s", time.as_secs());
             (ExitCode::CONTACT_LOST, what)
         }
+        How::Noise => (ExitCode::PROTOCOL, " is lost: its dsmwrap babbles".into()),
         How::Garbled(error) => {
             (ExitCode::PROTOCOL, format!(" is lost: its dsmwrap cannot be understood: {error}"))
         }

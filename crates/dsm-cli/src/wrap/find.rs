@@ -1,5 +1,6 @@
 //! Finding the program of a job before anything is started, so that what is wrong can be said well.
 
+use super::elf;
 use crate::words;
 use dsm_net::launch::{StartFailure, StartStep};
 use rustix::io::Errno;
@@ -48,6 +49,19 @@ impl Surroundings {
     /// Names the step and what it was about.
     pub(super) fn find(&self, program: &[u8]) -> Result<PathBuf, StartFailure> {
         self.check_directory()?;
+        let path = self.locate(program)?;
+        match elf::objection(&path) {
+            None => Ok(path),
+            Some(cause) => Err(StartFailure {
+                step: StartStep::Execute,
+                subject: String::from_utf8_lossy(program).into_owned(),
+                cause,
+                errno: Some(Errno::NOEXEC.raw_os_error()),
+            }),
+        }
+    }
+
+    fn locate(&self, program: &[u8]) -> Result<PathBuf, StartFailure> {
         let program = Path::new(OsStr::from_bytes(program));
         if program.as_os_str().as_bytes().contains(&b'/') {
             let path = self.directory.join(program);

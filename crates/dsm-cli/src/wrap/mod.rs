@@ -1,6 +1,7 @@
 //! `dsmwrap`: the parent of one rank on the rank's machine. It obeys frames on its standard input,
 //! reports on its standard output, and lets nothing live on when dsmexec is gone.
 
+mod elf;
 mod find;
 mod input;
 mod launch_pipe;

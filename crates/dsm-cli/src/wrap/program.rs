@@ -269,6 +269,8 @@ fn spawn_stage(
     command
         .args(start.args.iter().map(|argument| OsStr::from_bytes(argument)))
         .envs(pairs.map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))))
+        .env("DSM_NODE_ID", start.job.rank.to_string())
+        .env("DSM_NODE_NUM", start.job.nodes.len().to_string())
         .env(JOB_FD, theirs.as_raw_fd().to_string())
         .env(LISTEN_FD, listener.as_raw_fd().to_string())
         .envs(around.path().map(|search| ("PATH", search)))
