@@ -201,11 +201,12 @@ fn explore_one(name: &str, setup: &Setup, limits: Limits) -> Verdict {
 
 fn run(seed: u64, schedules: u64, mutant: Option<Mutant>) -> Verdict {
     let planted = mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
-    let last = seed.saturating_add(schedules);
+    let end = seed.saturating_add(schedules);
+    let last = end.saturating_sub(1);
     println!("seeds {seed} to {last}, repeat one with: dsm-sim replay --seed SEED{planted}");
     let start = Instant::now();
     let (mut steps, mut longest_wait) = (0, 0);
-    for seed in seed..last {
+    for seed in seed..end {
         match roam(seed, mutant) {
             Ok(roamed) => {
                 steps += roamed.path.0.len();

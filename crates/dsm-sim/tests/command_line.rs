@@ -1,0 +1,62 @@
+//! What the command prints and exits with; what it prints to repeat a run repeats it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::process::Command;
+
+/// Runs `dsm-sim` with these words and gives what it printed.
+fn check(words: &str, exit_code: i32) -> String {
+    let args = words.split_whitespace().map(|word| word.replace('_', " "));
+    let output = Command::new(env!("CARGO_BIN_EXE_dsm-sim")).args(args).output().unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(exit_code), "dsm-sim {words} printed:\n{printed}");
+    printed
+}
+
+#[test]
+fn a_world_without_a_bug() {
+    let printed = check("explore 2x1 2x1-hold", 0);
+    assert!(printed.starts_with("2x1  ") && printed.contains(" states, "), "{printed}");
+    check("explore --scripts r0_w0_|_w0 --hold timed --arrival split --faults posted", 0);
+}
+
+#[test]
+fn a_counterexample_can_be_replayed() {
+    let found = check("explore 2x1 --mutant SendBeforeProtect", 1);
+    let (_, path) = found.trim_end().rsplit_once("path: ").unwrap();
+    let words = "replay --world 2x1 --mutant SendBeforeProtect --path";
+    let told = check(&format!("{words} {path}"), 0);
+    let why = "SingleWriter broken: page 0 has 2 writers and 0 readers";
+    assert!(found.contains(why) && told.trim_end().ends_with(why), "{found}\n{told}");
+}
+
+#[test]
+fn a_random_run_says_first_how_to_repeat_it() {
+    let printed = check("run --seed 7 --schedules 3", 0);
+    assert!(
+        printed.starts_with("seeds 7 to 9, repeat one with: dsm-sim replay --seed"),
+        "{printed}"
+    );
+    let found = check("run --seed 7 --schedules 9 --mutant OwnerKeepsCopy", 1);
+    let (events, repeat) = found.trim_end().rsplit_once("repeat with: dsm-sim ").unwrap();
+    let told = check(repeat, 1);
+    let trace = |text: &str| text.lines().filter(|l| l.starts_with(' ')).collect::<String>();
+    assert_eq!(trace(events), trace(&told));
+    assert!(trace(&told).len() > 100, "{told}");
+}
+
+#[test]
+fn wrong_usage_is_refused() {
+    assert!(check("explore nowhere", 2).contains("see dsm-sim worlds"));
+    assert!(check("explore --scripts x", 2).contains("expected r<page>"));
+    assert!(check("explore 2x1 --mutant Typo", 2).contains("SendBeforeProtect"));
+    assert!(check("replay", 2).contains("give --seed"));
+    assert!(check("replay --path 0", 2).contains("needs --world"));
+}
+
+#[test]
+fn help_has_examples() {
+    let printed = check("--help", 0);
+    assert!(printed.contains("Examples:") && printed.contains("Exit codes"), "{printed}");
+    assert_eq!(check("worlds", 0).lines().count(), dsm_sim::WORLDS.len());
+}
