@@ -20,7 +20,8 @@ pub(super) struct LinkThread {
     setup: Setup,
     orders: Orders,
     child: Child,
-    exit: OwnedFd,
+    /// Readable when the child has ended; none where there is no pidfd: Linux before 5.3, valgrind.
+    exit: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
@@ -71,7 +72,7 @@ impl LinkThread {
         let now = Instant::now();
         Ok(Self {
             orders,
-            exit: pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?,
+            exit: pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok(),
             stdin: nonblocking(child.stdin.take().map(Into::into))?,
             stdout: nonblocking(child.stdout.take().map(Into::into))?,
             stderr: nonblocking(child.stderr.take().map(Into::into))?,
@@ -121,8 +122,8 @@ impl LinkThread {
         if let Some(stderr) = &self.stderr {
             wanted.push(Wanted(Source::Stderr, stderr.as_fd(), PollFlags::IN));
         }
-        if self.exited_at.is_none() {
-            wanted.push(Wanted(Source::Exit, self.exit.as_fd(), PollFlags::IN));
+        if let (Some(exit), None) = (&self.exit, self.exited_at) {
+            wanted.push(Wanted(Source::Exit, exit.as_fd(), PollFlags::IN));
         }
         wanted
     }
@@ -139,6 +140,14 @@ impl LinkThread {
     }
 
     fn deadline(&self) -> Instant {
+        let due = self.due();
+        if self.exit.is_none() && self.exited_at.is_none() && self.stdout.is_none() {
+            return due.min(Instant::now() + LOOK);
+        }
+        due
+    }
+
+    fn due(&self) -> Instant {
         match (self.exited_at, &self.speech) {
             (Some(exited_at), _) => exited_at + LAST_WORDS,
             (None, Speech::Before(_)) => self.started_at + self.setup.patience,
@@ -269,6 +278,10 @@ impl LinkThread {
     }
 
     fn on_time(&mut self, now: Instant) {
+        if self.exit.is_none() && self.exited_at.is_none() {
+            let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+            self.exited_at = ended.then_some(now);
+        }
         if self.exited_at.is_some() {
             return;
         }
@@ -349,4 +362,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Read from standard error at once.
 const COMPLAINT_BYTES: usize = 4096;
+/// Without a pidfd, how often a process is asked for whose output has ended.
+const LOOK: Duration = Duration::from_millis(20);
 const MAX_COMPLAINT_BYTES: usize = 16 << 10;

@@ -45,6 +45,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use verdict::Verdict;
@@ -89,12 +90,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> process::ExitCode {
             return code.into();
         }
     };
-    run_with(&options)
-        .unwrap_or_else(|error| {
+    // A thread of its own for the job: the main thread's handle is never freed, which leak checkers
+    // tell, and a panic must not pass for a rank's exit code.
+    let job = thread::Builder::new().name("job".into()).spawn(move || run_with(&options));
+    let job = job.map_err(|source| SetupError::Resources { what: "a thread", source });
+    match job.map(|job| job.join().unwrap_or(Ok(ExitCode::INTERNAL))) {
+        Ok(Ok(code)) => code.into(),
+        Ok(Err(error)) | Err(error) => {
             let _ = writeln!(io::stderr(), "dsmexec: {error}");
-            error.exit_code()
-        })
-        .into()
+            error.exit_code().into()
+        }
+    }
 }
 
 fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
