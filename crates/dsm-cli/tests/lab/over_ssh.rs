@@ -67,6 +67,44 @@ fn check_token(lab: &Lab, user: User, engine: &str, ranks: u64) {
 }
 
 #[test]
+fn ranks_here_and_ranks_elsewhere_make_one_job() {
+    let Some(lab) = Lab::three_hosts() else { return };
+    // dsmexec runs on node1: its ranks are started directly, and the others reach them from outside.
+    for machines in [
+        ["node1", "node2", "node3"],
+        ["localhost", "node2", "localhost"],
+        ["node3", "127.0.0.1", "node2"],
+    ] {
+        for program in ["token", "jacobi"] {
+            let ended = lab.job(User::Ordinary, &machines).ssh("auto").run(program, &[]);
+            ended.expect_code(0);
+            assert!((0..3).all(|rank| !ended.rank(rank).is_empty()), "{}", ended.report());
+        }
+    }
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_told_before_any_rank_starts() {
+    let Some(lab) = Lab::loopback() else { return };
+    let check = |machines: &[&str], ssh_options, code, words: &[&str]| {
+        let job = lab.job(User::Ordinary, machines).ssh_options(ssh_options);
+        let ended = job.run("truc", &[]);
+        ended.expect_code(code).expect_error(words);
+        assert_eq!(ended.texts(Stream::Stdout).count(), 0, "no rank runs\n{}", ended.report());
+        assert!(ended.took < Duration::from_secs(15), "{}", ended.report());
+    };
+    check(&["localhost", "no-such-host.invalid"], "", 68, &["no-such-host.invalid", "resolve"]);
+    check(&["localhost"], "-p 1", 69, &["localhost", "Connection refused"]);
+    check(&["localhost"], "-o PubkeyAuthentication=no", 69, &["localhost", "Permission denied"]);
+    check(
+        &["localhost"],
+        "-o HostKeyAlias=stranger",
+        69,
+        &["localhost", "Host key verification failed"],
+    );
+}
+
+#[test]
 fn the_engine_asked_for_is_the_engine_in_use() {
     let Some(lab) = Lab::loopback() else { return };
     for user in User::all() {
@@ -135,6 +173,24 @@ fn any_program_is_started_with_its_arguments_and_directory() {
             let expected = [host, directory.to_str().unwrap(), user.name(), before, after];
             assert_eq!(ended.rank(rank), expected, "{}", ended.report());
         }
+    }
+}
+
+#[test]
+fn a_read_fault_is_measured_beside_a_round_trip() {
+    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+        let machines = [lab.machines(2)[0], lab.machines(2)[1]];
+        let ended =
+            lab.job(User::Ordinary, &machines).run("fault_latency-rs", &["1000", &lab.address(1)]);
+        ended.expect_code(0);
+        for line in ended.rank(0) {
+            println!("{}: {line}", lab.describe());
+        }
+        assert!(
+            ended.rank(0).iter().any(|line| line.starts_with("read fault ")),
+            "{}",
+            ended.report()
+        );
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct Job<'lab> {
     user: User,
     directory: PathBuf,
     ssh: &'static str,
+    ssh_options: &'static str,
     before: Vec<String>,
     options: Vec<String>,
 }
@@ -27,12 +28,26 @@ impl<'lab> Job<'lab> {
     pub(super) fn new(lab: &'lab Lab, user: User, machines: &[&str]) -> Self {
         let directory = lab.work_directory(user);
         fs::write(directory.join(MACHINE_FILE), machines.join("\n") + "\n").unwrap();
-        Self { lab, user, directory, ssh: "always", before: Vec::new(), options: Vec::new() }
+        Self {
+            lab,
+            user,
+            directory,
+            ssh: "always",
+            ssh_options: "",
+            before: Vec::new(),
+            options: Vec::new(),
+        }
     }
 
     /// Uses ssh otherwise than always.
     pub(crate) fn ssh(mut self, when: &'static str) -> Self {
         self.ssh = when;
+        self
+    }
+
+    /// Adds options of ssh.
+    pub(crate) fn ssh_options(mut self, options: &'static str) -> Self {
+        self.ssh_options = options;
         self
     }
 
@@ -65,7 +80,8 @@ impl<'lab> Job<'lab> {
         let host = &self.lab.hosts[0];
         let mut command = host.command(self.user, &self.directory);
         command.args(&self.before).arg(self.lab.products.dsmexec());
-        command.args(["--ssh-command", &self.lab.keys.ssh_command(self.user, self.lab.port)]);
+        let ssh = self.lab.keys.ssh_command(self.user, self.lab.port);
+        command.args(["--ssh-command", &format!("{ssh} {}", self.ssh_options)]);
         command.args(["--ssh", self.ssh]).args(&self.options).arg(MACHINE_FILE).args(words);
         let is_inner = command.get_program() == "nsenter";
         Running { process: Process::start(command), is_inner }

@@ -127,6 +127,17 @@ impl Lab {
         rank % self.hosts.len()
     }
 
+    /// The address of a host, from 0, as the others reach it.
+    pub(crate) fn address(&self, host: usize) -> String {
+        self.network.as_ref().map_or("127.0.0.1".to_owned(), |network| network.address(host + 1))
+    }
+
+    /// Takes the power from a host, from 0: its network is gone first, so that nobody is told.
+    pub(crate) fn lose_host(&mut self, host: usize) {
+        self.network.as_ref().expect("only a lab with a network can lose a host").cut(host + 1);
+        drop(self.hosts.remove(host));
+    }
+
     /// The path of an example or test program.
     pub(crate) fn program(&self, name: &str) -> String {
         self.products.program(name).to_str().expect("the path is ours").to_owned()

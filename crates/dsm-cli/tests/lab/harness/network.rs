@@ -62,6 +62,11 @@ impl Network {
         }
     }
 
+    /// Pulls the plug of the host with this number.
+    pub(crate) fn cut(&self, host: usize) {
+        self.ip(&["link", "set", &format!("port{host}"), "down"]);
+    }
+
     fn ip(&self, words: &[&str]) {
         ip_in(&self.switch.pid().as_raw_nonzero().to_string(), words);
     }

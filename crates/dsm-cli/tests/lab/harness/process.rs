@@ -84,6 +84,11 @@ impl Process {
         self.pid
     }
 
+    /// Since it was started.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Gives the program input; it sees the end of file when `None` follows.
     pub(crate) fn input(&mut self, bytes: Option<&[u8]>) {
         match bytes {
