@@ -1,5 +1,6 @@
-use crate::{Counterexample, Limits, NamedWorld, Setup, WORLDS, Watch, When, explore, roam};
-use dsm_core::Mutant;
+use crate::{
+    Counterexample, Limits, Mutant, NamedWorld, Setup, WORLDS, Watch, When, explore, roam,
+};
 
 /// A planted bug that was found.
 #[derive(Debug)]

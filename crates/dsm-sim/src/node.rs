@@ -1,5 +1,5 @@
 use crate::tape::Tape;
-use crate::{Faults, Op, Setup};
+use crate::{Faults, Op, Setup, planted};
 use dsm_core::{Access, CallId, Config, Engine, Output, PageId, Rank};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -53,10 +53,7 @@ impl Node {
     pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
         let (nodes, pages, hold) = (setup.nodes(), setup.pages, setup.hold);
         let config = Config { rank, nodes, pages, hold };
-        let engine = match setup.mutant {
-            Some(mutant) => Engine::with_mutant(config, mutant),
-            None => Engine::new(config),
-        };
+        let engine = planted::engine(config, setup.mutant);
         let scripts = setup.scripts[usize::from(rank.0)].iter();
         Self {
             engine,

@@ -1,9 +1,9 @@
 use crate::calm::require_good_end;
 use crate::rng::Rng;
 use crate::{
-    Arrival, Broken, Counterexample, Faults, Op, Path, Promise, Setup, Step, Watch, World,
+    Arrival, Broken, Counterexample, Faults, Mutant, Op, Path, Promise, Setup, Step, Watch, World,
 };
-use dsm_core::{Hold, Mutant, PageId, Rank};
+use dsm_core::{Hold, PageId, Rank};
 use std::rc::Rc;
 
 /// What a schedule came to.

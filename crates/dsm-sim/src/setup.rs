@@ -1,4 +1,5 @@
-use dsm_core::{Access, Hold, Mutant, PageId};
+use crate::Mutant;
+use dsm_core::{Access, Hold, PageId};
 use std::fmt;
 use std::rc::Rc;
 

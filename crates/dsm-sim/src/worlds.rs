@@ -1,5 +1,5 @@
-use crate::{Arrival, Faults, Setup};
-use dsm_core::{Hold, Mutant};
+use crate::{Arrival, Faults, Mutant, Setup};
+use dsm_core::Hold;
 
 /// A world that is explored to its last state.
 #[derive(Clone, Copy, Debug)]

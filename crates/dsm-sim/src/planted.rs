@@ -1,0 +1,24 @@
+//! Engines with a bug in them, where the `mutants` feature allows it.
+
+use dsm_core::{Config, Engine};
+
+#[cfg(feature = "mutants")]
+pub use dsm_core::Mutant;
+
+/// No bug: this build of the engine has none to plant.
+#[cfg(not(feature = "mutants"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {}
+
+#[cfg(feature = "mutants")]
+pub(crate) fn engine(config: Config, mutant: Option<Mutant>) -> Engine {
+    match mutant {
+        Some(mutant) => Engine::with_mutant(config, mutant),
+        None => Engine::new(config),
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) fn engine(config: Config, _: Option<Mutant>) -> Engine {
+    Engine::new(config)
+}
