@@ -276,3 +276,78 @@ const COLOURS: [u8; 6] = [32, 36, 35, 33, 34, 31];
 const BACKLOG_BYTES: usize = 32 << 20;
 /// Memory kept for the next line.
 const SCRATCH_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::PollFlags;
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+    use std::path::Path;
+    use tempfile::TempDir;
+
+    /// Prints what two ranks write, with colours on standard output; gives what came out.
+    fn print(tag: Tag, write: impl FnOnce(&Printer)) -> (String, String, String) {
+        let dir = TempDir::new().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let sink = |name: &str| Sink::new(name, File::create(path(name)).unwrap());
+        let sinks = Sinks { stdout: sink("out"), stderr: sink("err"), log: Some(sink("log")) };
+        let style = Style {
+            hosts: vec!["a".into(), "b".into()],
+            tag,
+            only: None,
+            stream: None,
+            colours: [Colour::PerRank, Colour::Plain],
+        };
+        let (printer, thread) = Printer::start(style, sinks, || ()).unwrap();
+        write(&printer);
+        printer.end(Some("over".into()));
+        thread.join().unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        (read(&path("out")), read(&path("err")), read(&path("log")))
+    }
+
+    #[test]
+    fn tags_have_the_colour_of_their_rank_and_the_log_has_none() {
+        let write = |printer: &Printer| {
+            printer.output(0, Stream::Stdout, b"x\ny".to_vec());
+            printer.output(1, Stream::Stdout, b"z\n".to_vec());
+            printer.output(1, Stream::Stderr, b"e\n".to_vec());
+        };
+        let (out, err, log) = print(Tag::Rank, write);
+        assert_eq!(out, "\x1b[32m[0] \x1b[0mx\n\x1b[36m[1] \x1b[0mz\n\x1b[32m[0] \x1b[0my\n");
+        assert_eq!(err, "[1] e\ndsmexec: over\n");
+        let lines =
+            ["[Proc 0 : a : stdout] x", "[Proc 1 : b : stdout] z", "[Proc 1 : b : stderr] e"];
+        let rest = ["[Proc 0 : a : stdout] y", "dsmexec: over", ""];
+        assert_eq!(log, [lines, rest].concat().join("\n"));
+        let (out, ..) =
+            print(Tag::None, |printer| printer.output(0, Stream::Stdout, b"x".to_vec()));
+        assert_eq!(out, "x\n");
+    }
+
+    #[test]
+    fn who_finds_no_room_is_woken_when_there_is_some() {
+        let waker = Waker::new().unwrap();
+        let (printer, pieces) = {
+            let (sender, receiver) = channel();
+            (Printer { pieces: sender, backlog: Arc::default() }, receiver)
+        };
+        let piece = BACKLOG_BYTES / 4;
+        for _ in 0..4 {
+            assert!(printer.has_room(&waker));
+            printer.output(0, Stream::Stdout, vec![0; piece]);
+        }
+        assert!(!printer.has_room(&waker));
+        let is_woken = || {
+            let wanted = [crate::nonblocking::Wanted((), waker.as_fd(), PollFlags::IN)];
+            !crate::nonblocking::wait(&wanted, std::time::Instant::now()).unwrap().is_empty()
+        };
+        for printed in 1..=3 {
+            assert!(pieces.recv().is_ok());
+            give_back(&printer.backlog, piece);
+            assert_eq!(is_woken(), printed == 3, "after {printed} pieces");
+        }
+        assert!(printer.has_room(&waker));
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test takes for granted fails the test")]
 
 mod arguments;
+mod doctor;
 mod ends;
 mod harness;
 mod input;

@@ -1,7 +1,7 @@
 //! The way through ssh, with scripts in its place: they drop what ssh understands and run the command
 //! with a shell, as sshd does.
 
-use crate::harness::{Ended, Place, Watched, text};
+use crate::harness::{Ended, Place, Running, Watched, text};
 use rustix::process::Signal;
 use std::fs;
 use std::time::Duration;
@@ -25,6 +25,62 @@ fn a_program_runs_through_a_shell_and_noise_before_it_is_skipped() {
     ended.assert_code(0);
     assert_eq!(ended.lines(), ["[Proc 0 : other : stdout] hi", "[Proc 1 : other : stdout] hi"]);
     assert_eq!(ended.stderr, "", "a banner is no error");
+}
+
+#[test]
+fn the_command_may_come_from_the_environment() {
+    let place = Place::new("other address=127.0.0.1\n");
+    place.script("mine", "echo \"$1\" >>hosts; exec sh -c \"$2\"");
+    place.script("theirs", "exit 255");
+    let mut command = place.command(&[], &["true"]);
+    command.env("DSM_SSH", "./mine");
+    Running::start(command).wait().assert_code(0);
+    let mut command = place.command(&["--ssh-command=./mine"], &["true"]);
+    command.env("DSM_SSH", "./theirs");
+    Running::start(command).wait().assert_code(0);
+    assert_eq!(place.read("hosts"), "other\nother\n");
+}
+
+#[test]
+fn at_most_eight_hosts_are_logged_in_to_at_once() {
+    let place = Place::new(&"other address=127.0.0.1\n".repeat(20));
+    // A slow login counts those that have begun and not greeted.
+    let shell =
+        "mkdir -p under; : >under/$$; ls under | wc -l >>counts; timeout 0.3 tail -f /dev/null
+        rm under/$$; exec sh -c \"$2\"";
+    let shell = place.script("shell", shell);
+    let ended = place.run(&["--ssh-command", &format!("'{}'", text(&shell))], &["true"]);
+    ended.assert_code(0);
+    let counts = place.read("counts");
+    let most = counts.lines().map(|count| count.trim().parse::<u32>().unwrap()).max();
+    assert!(most.is_some_and(|most| (2..=8).contains(&most)), "{counts}");
+    assert_eq!(counts.lines().count(), 20);
+}
+
+#[test]
+fn another_version_of_dsmwrap_is_told_by_its_number() {
+    let hello = "\\0dsmwrap\\013\\000\\000\\000\\000\\143\\0039.9\\001x\\001\\000\\000";
+    let shell = format!("printf '{hello}'; exec tail -f /dev/null");
+    let (_place, ended) = through(&shell, &[], &["true"]);
+    ended.assert_code(78).assert_stderr(&[
+        "dsmexec: rank 0 (other): dsmwrap 9.9 there speaks launch protocol 99, dsmexec ",
+        " speaks 1 (and 1 more rank there)",
+    ]);
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_for_a_host() {
+    let place = Place::new("other\n");
+    let shell = place.script("shell", "echo $$ >pid; mv pid there; exec tail -f /dev/null");
+    let options = ["-v", "--ssh-command", &format!("'{}'", text(&shell))];
+    let mut running = place.start(&options, &["true"]);
+    running.await_stderr("starting ssh", 1);
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    ended.assert_code(130).assert_stderr(&[
+        "failed with exit code 130: interrupted by signal 2 (SIGINT) before any rank was started",
+    ]);
+    assert!(ended.took < Duration::from_secs(5), "{ended}");
 }
 
 #[test]
@@ -89,7 +145,7 @@ fn dsm_bin_is_where_dsmwrap_must_be() {
         let mut command =
             place.command(&["--ssh-command", &shell, "--tag=none"], &["sh", "-c", "echo $DSM_BIN"]);
         command.env("DSM_BIN", bin);
-        crate::harness::Running::start(command).wait()
+        Running::start(command).wait()
     };
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_dsmwrap")).parent().unwrap();
     assert_eq!(run(text(bin)).assert_code(0).stdout, format!("{}\n", bin.display()));
