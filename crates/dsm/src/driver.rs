@@ -13,7 +13,7 @@ use dsm_core::{Rank, Source};
 use dsm_mem::{Fault, Faults, Region, end_process};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
-use holds::Holds;
+use holds::{Holds, Stopped};
 use peers::{Arrival, Peers};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -95,7 +95,7 @@ impl Driver {
             counters,
             supervisor,
             epoll,
-            holds: Holds::new(hold),
+            holds: Holds::new(hold, rank),
             waits: BTreeMap::new(),
             finalize: Finalize::NotCalled,
         })
@@ -164,7 +164,8 @@ impl Driver {
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), Fatal> {
-        let timeout = match self.holds.next_end() {
+        let end = self.holds.next_end(|page| stopped_beside(&self.waits, page));
+        let timeout = match end {
             Some(at) if self.engine.has_deferred_demands() => {
                 let left = at.saturating_duration_since(Instant::now());
                 Some(Timespec::try_from(left).expect("hold times are short"))
@@ -178,14 +179,15 @@ impl Driver {
     }
 
     fn end_holds(&mut self) -> Result<(), Fatal> {
-        if self.holds.next_end().is_none() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        while let Some(page) = self.holds.pop_ended(now) {
+        while let Some(page) = self.next_ended_hold() {
             self.handle(Input::HoldOver { page })?;
         }
         Ok(())
+    }
+
+    fn next_ended_hold(&mut self) -> Option<PageId> {
+        let waits = &self.waits;
+        self.holds.pop_ended(Instant::now(), |page| stopped_beside(waits, page))
     }
 
     fn take_faults(&mut self) -> Result<(), Fatal> {
@@ -281,7 +283,9 @@ impl Driver {
             Output::Resume { page } => {
                 self.faults.resume(page)?;
                 if let Some(since) = self.waits.remove(&page) {
-                    let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    let now = Instant::now();
+                    self.holds.on_resume(now);
+                    let ns = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
                     self.counters.fault_ns.add(ns);
                 }
             }
@@ -324,6 +328,12 @@ fn end_rank(rank: Rank, supervisor: &Supervisor, fatal: &Fatal) -> ! {
     let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
     let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
     end_process(code)
+}
+
+/// Whether some thread waits for another page than this one.
+fn stopped_beside(waits: &BTreeMap<PageId, Instant>, page: PageId) -> Stopped {
+    let others = waits.len() - usize::from(waits.contains_key(&page));
+    if others > 0 { Stopped::OnOthers } else { Stopped::Not }
 }
 
 fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {
