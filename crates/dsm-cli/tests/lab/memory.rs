@@ -104,3 +104,17 @@ fn a_tebibyte_that_nobody_touches_costs_nothing() {
         );
     }
 }
+
+#[test]
+fn instructions_on_two_pages_retire_while_eight_ranks_fight_for_both() {
+    let Some(lab) = Lab::loopback() else { return };
+    for engine in ENGINES {
+        let job = lab.job(User::Ordinary, &lab.machines(8)).options(&["--fault", engine]);
+        let ended = job.run("straddle", &["500"]);
+        ended.expect_code(0);
+        for rank in 0..8 {
+            let line = format!("rank {rank}: 500 stores across two pages");
+            assert_eq!(ended.rank(rank), [line], "{}", ended.report());
+        }
+    }
+}
