@@ -11,8 +11,10 @@
 
 mod broken;
 mod calm;
+pub mod check;
 mod counterexample;
 mod explore;
+pub mod history;
 mod hunt;
 mod memory;
 mod node;

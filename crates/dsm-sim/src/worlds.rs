@@ -24,17 +24,17 @@ pub enum When {
     OnRequest,
 }
 
-/// The worlds that every change of the protocol must pass: small ones first, by number of states.
+/// The worlds that every change of the protocol must pass: small ones first.
 pub const WORLDS: &[NamedWorld] = &[
     world("2x1", 1, "r0 w0 r0 | w0 r0 w0"),
     world("2x1-hold", 1, "r0 w0 r0 | w0 r0 w0").held(),
     world("2x1-posted", 1, "w0 | w0 / r0").posted(),
     world("2x2-move", 2, "m0>1 | m1>0"),
-    world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
     world("2x1-threads", 1, "r0 w0 / w0 | w0 / r0"),
     world("2x2-move-hold", 2, "m0>1 | m1>0").held(),
     world("3x1", 1, "w0 r0 | r0 w0 | r0 w0"),
     world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
+    world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("4x1", 1, "w0 | r0 | w0 | r0"),

@@ -1,0 +1,1 @@
+fn main(){ dsm_sim::check::speed() }
