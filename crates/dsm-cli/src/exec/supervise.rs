@@ -7,8 +7,9 @@ use super::launch::{self, NO_STOP};
 use super::ssh;
 use super::verdict::{Blame, Verdict, Who};
 use crate::exit_code::ExitCode;
+use crate::signal_name::SignalName;
 use crate::words;
-use dsm_net::launch::{Order, Report, Start, Status};
+use dsm_net::launch::{Ending, Order, Report, Start, Status};
 use signal_hook::consts::SIGTSTP;
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,7 @@ impl Watch<'_, '_> {
                 self.verdict.on_status(rank, status, now);
             }
             Report::Exited(ending) => {
-                self.crew.step(|| format!("{}: program ended: {ending:?}", self.crew.name(rank)));
+                self.crew.step(|| format!("{}: program{}", self.crew.name(rank), shown(ending)));
                 self.verdict.on_ended(rank, ending);
             }
             Report::Hello(_) | Report::Bound(_) | Report::Found => {
@@ -226,6 +227,13 @@ impl Watch<'_, '_> {
             Who::Job => "; ending all ranks",
         };
         self.crew.printer.note(format!("{}{consequence}", Blame::at_length(blame)));
+    }
+}
+
+fn shown(ending: Ending) -> String {
+    match ending {
+        Ending::Code(code) => format!(" exited with code {code}"),
+        Ending::Signal(signal) => format!(" was killed by signal {}", SignalName(signal)),
     }
 }
 

@@ -227,7 +227,7 @@ fn each_step_is_told_on_demand() {
         ["dsmexec: ", " s: rank 1 (localhost): starting dsmwrap"],
         ["dsmexec: ", " s: rank 1 (localhost): listens at 127.0.0.1:"],
         ["dsmexec: ", " s: rank 1 (localhost): program runs as pid "],
-        ["dsmexec: ", " s: rank 1 (localhost): program ended: "],
+        ["dsmexec: ", " s: rank 1 (localhost): program exited with code 0"],
     ] {
         ended.assert_stderr(&words);
     }
