@@ -129,7 +129,7 @@ impl<'a> Crew<'a> {
     /// Sends the dsmwraps away before anything was started: at once, but at most for a moment.
     pub(crate) fn dismiss(&mut self) {
         self.links.iter().flatten().for_each(|link| link.orders().close());
-        for grace in [DISMISSAL, DISMISSAL] {
+        for grace in [DISMISSAL, KILL] {
             let until = Instant::now() + grace;
             while !self.is_gone() && self.next_event(until).is_some() {}
             self.kill();
@@ -145,5 +145,7 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// A dsmwrap without a program is gone at once; ssh needs a round trip.
-const DISMISSAL: Duration = Duration::from_secs(2);
+/// A dsmwrap without a program is gone at once, ssh after a round trip, unless it still tries to connect.
+const DISMISSAL: Duration = Duration::from_millis(500);
+/// For the news of a SIGKILL.
+const KILL: Duration = Duration::from_secs(2);

@@ -1,8 +1,9 @@
 use super::event::Event;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::{Handle, Signals};
 use std::fs;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
@@ -21,8 +22,13 @@ impl SignalThread {
     /// If there is no thread or descriptor to be had.
     pub(crate) fn start(events: Sender<Event>) -> io::Result<Self> {
         let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
+        if is_in(ignored, SIGCHLD) {
+            // Somebody's strange legacy: while it is ignored, nobody learns how a child ended. Programs
+            // started from here find it at its default.
+            signal_hook::flag::register(SIGCHLD, Arc::default())?;
+        }
         let wanted = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
-        let wanted = wanted.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        let wanted = wanted.into_iter().filter(|signal| !is_in(ignored, *signal));
         let mut signals = Signals::new(wanted)?;
         let handle = signals.handle();
         let thread = thread::Builder::new().name("signals".into()).spawn(move || {
@@ -38,6 +44,10 @@ impl SignalThread {
         self.handle.close();
         self.thread.join().expect("the signal thread does not panic");
     }
+}
+
+fn is_in(set: u64, signal: i32) -> bool {
+    set >> (signal - 1) & 1 == 1
 }
 
 /// The set of ignored signals, bit 0 being signal 1, from `/proc/self/status`.

@@ -215,6 +215,16 @@ fn a_child_that_left_the_group_does_not_hold_the_job() {
 }
 
 #[test]
+fn a_job_ends_well_where_the_ends_of_children_are_ignored() {
+    let place = Place::local(2);
+    let mut command = std::process::Command::new("env");
+    let dsmexec = env!("CARGO_BIN_EXE_dsmexec");
+    command.args(["--ignore-signal=CHLD", dsmexec, "machines", "sh", "-c", "exit 3"]);
+    command.current_dir(place.path(""));
+    Running::start(command).wait().assert_code(3).assert_stderr(&["exited with code 3"]);
+}
+
+#[test]
 fn what_is_started_to_ignore_a_hangup_ignores_it() {
     let place = Place::local(1);
     let mut command = std::process::Command::new("sh");
