@@ -7,6 +7,7 @@
 //! for a broken promise; [`Broken`] says which.
 //!
 //! The simulator knows the seam of dsm-core and nothing else: the state of an engine is opaque to it.
+//! [`check`] knows not even that: it decides whether what real or simulated programs saw is consistent.
 #![forbid(unsafe_code)]
 
 mod broken;

@@ -32,13 +32,20 @@ impl Rng {
         self.next() % limit
     }
 
+    /// A place in a slice of this length, which is not 0.
+    ///
+    /// # Panics
+    /// If it is.
+    pub fn place(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("a place in a slice")
+    }
+
     /// One of these, of which there is at least one.
     ///
     /// # Panics
     /// If there is none.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        let place = self.below(of.len() as u64);
-        of[usize::try_from(place).expect("a place in a slice")]
+        of[self.place(of.len())]
     }
 
     /// Whether an event of one in `odds` happens.

@@ -49,19 +49,18 @@ impl<'a> Closure<'a> {
         closure
     }
 
-    /// Applies the rules until they give nothing more, or a circle. Returns the number of rounds.
-    pub(super) fn close(&mut self) -> Result<u32, Cyclic> {
-        for round in 1.. {
+    /// Applies the rules until they give nothing more, or a circle.
+    pub(super) fn close(&mut self) -> Result<(), Cyclic> {
+        loop {
             let order = self.look_back()?;
             self.look_ahead(&order);
             self.unseen_from = self.graph.edges();
             self.apply_rules();
             self.started = true;
             if self.unseen_from == self.graph.edges() {
-                return Ok(round);
+                return Ok(());
             }
         }
-        unreachable!("each round adds an edge between operations of which there are finitely many")
     }
 
     /// Assumes that one operation precedes another; [`close`](Self::close) tells what follows.
@@ -125,23 +124,26 @@ impl<'a> Closure<'a> {
 
     /// Sets the past of a node whose predecessors are done, or names one that is not.
     fn join_past(&mut self, node: u32, done: &[bool]) -> Option<u32> {
-        let (threads, to) = (self.index().threads(), self.row(node));
-        let mut row = [0; MAX_THREADS];
-        let row = &mut row[..threads];
-        let mut touched = false;
-        let mut join = |closure: &Self, from: u32, is_new: bool| {
-            if is_new || closure.changed_past[from as usize] {
-                touched = true;
-                let from = closure.row(from);
-                for (ours, theirs) in row.iter_mut().zip(&closure.past[from..from + threads]) {
-                    *ours = (*ours).max(*theirs);
-                }
-            }
-        };
         let source = self.graph.source(node);
         if source.is_some_and(|from| !done[from as usize]) {
             return source;
         }
+        let (threads, to) = (self.index().threads(), self.row(node));
+        let mut row = [0; MAX_THREADS];
+        let row = &mut row[..threads];
+        row.copy_from_slice(&self.past[to..to + threads]);
+        // A rule may have set a clock together with its edge, so a new edge always counts as a change.
+        let mut changed = !self.started;
+        let mut join = |closure: &Self, from: u32, is_new: bool| {
+            changed |= is_new;
+            if is_new || closure.changed_past[from as usize] {
+                let from = closure.row(from);
+                for (ours, theirs) in row.iter_mut().zip(&closure.past[from..from + threads]) {
+                    changed |= *ours < *theirs;
+                    *ours = (*ours).max(*theirs);
+                }
+            }
+        };
         for (number, edge) in self.graph.stored(node) {
             if !done[edge.from as usize] {
                 return Some(edge.from);
@@ -149,13 +151,10 @@ impl<'a> Closure<'a> {
             join(self, edge.from, number >= self.unseen_from);
         }
         let fixed = [self.graph.previous(node), source];
-        fixed.into_iter().flatten().for_each(|from| join(self, from, !self.started));
-        // A rule may have set a clock together with its edge, so a new edge always counts as a change.
-        self.changed_past[node as usize] = touched || !self.started;
-        if touched {
-            for (kept, new) in self.past[to..to + threads].iter_mut().zip(row) {
-                *kept = (*kept).max(*new);
-            }
+        fixed.into_iter().flatten().for_each(|from| join(self, from, false));
+        self.changed_past[node as usize] = changed;
+        if changed {
+            self.past[to..to + threads].copy_from_slice(row);
         }
         None
     }
@@ -172,11 +171,13 @@ impl<'a> Closure<'a> {
             let (future, changed) = (&mut self.future, &mut self.changed_future);
             let mut push = |from: u32, is_new: bool| {
                 if is_new || is_changed {
-                    changed[from as usize] = true;
+                    let mut grew = is_new;
                     let theirs = &mut future[from as usize * threads..][..threads];
                     for (theirs, ours) in theirs.iter_mut().zip(&*row) {
+                        grew |= *ours < *theirs;
                         *theirs = (*theirs).min(*ours);
                     }
+                    changed[from as usize] |= grew;
                 }
             };
             let fixed = [self.graph.previous(node), self.graph.source(node)];

@@ -212,4 +212,4 @@ pub(super) const INITIAL: u32 = u32::MAX;
 pub(super) const NEVER_WRITTEN: u32 = u32::MAX - 1;
 /// A row of clocks is this long at most.
 pub(super) const MAX_THREADS: usize = 128;
-const MAX_OPERATIONS: usize = 1 << 26;
+pub(super) const MAX_OPERATIONS: usize = 1 << 26;

@@ -1,1 +1,0 @@
-fn main(){ dsm_sim::check::speed() }
