@@ -33,7 +33,13 @@ pub struct Fault {
     pub page: PageId,
     /// What the thread needs: [`Access::Read`] or [`Access::Write`].
     pub access: Access,
+    /// The thread.
+    pub thread: ThreadId,
 }
+
+/// The kernel's number of a thread of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ThreadId(pub u32);
 
 /// Serves the faults of a region's application view, on behalf of one driver thread.
 ///

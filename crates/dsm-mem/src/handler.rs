@@ -25,6 +25,8 @@ pub(crate) struct Posted {
     pub(crate) address: usize,
     /// Whether it was a store, where the processor says so.
     pub(crate) write: Option<bool>,
+    /// The thread's number.
+    pub(crate) thread: u32,
 }
 
 /// Makes the pipe from the handler to the driver, once in the life of the process. The callers take
@@ -104,12 +106,13 @@ fn decode(record: &[u8]) -> Posted {
     let word = |at: usize| {
         usize::from_ne_bytes(record[at..at + 8].try_into().expect("a record has 16 bytes"))
     };
-    let write = match word(8) {
+    let write = match word(8) & TRAP {
         LOAD => Some(false),
         STORE => Some(true),
         _ => None,
     };
-    Posted { address: word(0), write }
+    let thread = u32::try_from(word(8) >> THREAD_SHIFT).expect("the upper half is left");
+    Posted { address: word(0), write, thread }
 }
 
 fn install_handler() -> io::Result<()> {
@@ -259,7 +262,9 @@ fn stop_until_resumed(address: usize, trap: Trap) {
 
 /// Writes one record, which the kernel keeps whole.
 fn post(address: usize, trap: Trap) {
-    let record = [address, trap as usize];
+    // A thread's number is positive.
+    let thread = thread_id().cast_unsigned() as usize;
+    let record = [address, trap as usize | (thread << THREAD_SHIFT)];
     loop {
         // SAFETY: the record is valid for reads of its 16 bytes; the pipe is never closed.
         let written = unsafe {
@@ -423,6 +428,9 @@ const PAGE_FAULT_WRITE: i64 = 1 << 1;
 #[cfg(target_arch = "x86_64")]
 const PAGE_FAULT_FETCH: i64 = 1 << 4;
 const RECORD_BYTES: usize = 16;
+/// The second word of a record: a trap, and the number of the thread above it.
+const TRAP: usize = 3;
+const THREAD_SHIFT: u32 = 32;
 const UNKNOWN: usize = 0;
 const LOAD: usize = 1;
 const STORE: usize = 2;
@@ -447,8 +455,10 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were_posted() {
         for (trap, write) in [(LOAD, Some(false)), (STORE, Some(true)), (UNKNOWN, None)] {
-            let record = [0x2000_0000_1008_usize, trap].map(usize::to_ne_bytes).concat();
-            assert_eq!(decode(&record), Posted { address: 0x2000_0000_1008, write });
+            let (address, thread) = (0x2000_0000_1008, 4_194_304);
+            let second = trap + ((thread as usize) << THREAD_SHIFT);
+            let record = [address, second].map(usize::to_ne_bytes).concat();
+            assert_eq!(decode(&record), Posted { address, write, thread });
         }
     }
 }

@@ -30,7 +30,7 @@ mod uffd;
 mod userfault;
 mod words;
 
-pub use faults::{Choice, Fault, Faults, FaultsError, UnknownChoice};
+pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
 pub use probe::{Finding, probe};
 pub use process::{end_process, inherited_fd};
 pub use region::{Layout, Region, RegionError};

@@ -1,4 +1,4 @@
-use crate::faults::{Fault, FaultsError};
+use crate::faults::{Fault, FaultsError, ThreadId};
 use crate::handler::{self, Posted};
 use crate::region::Region;
 use crate::rights::Rights;
@@ -41,7 +41,8 @@ impl Sigsegv {
         handler::read_posted(|posted| {
             // A fault posted to an earlier region of this process belongs to nobody.
             if let Some(page) = self.region.page_of(posted.address) {
-                into.push(Fault { page, access: needed(posted, rights.of(page)) });
+                let access = needed(posted, rights.of(page));
+                into.push(Fault { page, access, thread: ThreadId(posted.thread) });
             }
         })
         .map_err(|errno| FaultsError::Read { source: errno.into() })
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_processor_that_does_not_say_which_access_it_was_asks_for_the_next_one() {
-        let access = |write, present| needed(Posted { address: 0, write }, present);
+        let access = |write, present| needed(Posted { address: 0, write, thread: 1 }, present);
         for present in [Access::None, Access::Read, Access::Write] {
             assert_eq!(access(Some(true), present), Access::Write);
             assert_eq!(access(Some(false), present), Access::Read);

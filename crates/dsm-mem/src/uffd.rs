@@ -1,4 +1,4 @@
-use crate::faults::{Fault, FaultsError};
+use crate::faults::{Fault, FaultsError, ThreadId};
 use crate::region::Region;
 use crate::sentry::Sentry;
 use crate::userfault::{BATCH, FEATURES, PageFault, Right, Userfault, Way, missing_features};
@@ -75,6 +75,7 @@ impl Uffd {
         Fault {
             page: page.expect("the kernel reports faults of the registered range only"),
             access: if fault.write { Access::Write } else { Access::Read },
+            thread: ThreadId(fault.thread),
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct PageFault {
     pub(crate) address: usize,
     /// Whether it is a store.
     pub(crate) write: bool,
+    /// The thread's number.
+    pub(crate) thread: u32,
 }
 
 /// An event that no feature in use asks for.
@@ -184,7 +186,9 @@ fn decode(message: &[u8]) -> Result<PageFault, UnexpectedEvent> {
         u64::from_ne_bytes(message[at..at + 8].try_into().expect("a message has 32 bytes"))
     };
     let address = usize::try_from(word(16)).expect("addresses have 64 bits");
-    Ok(PageFault { address, write: word(8) & (PAGEFAULT_FLAG_WRITE | PAGEFAULT_FLAG_WP) != 0 })
+    let write = word(8) & (PAGEFAULT_FLAG_WRITE | PAGEFAULT_FLAG_WP) != 0;
+    let thread = u32::from_ne_bytes(message[24..28].try_into().expect("a message has 32 bytes"));
+    Ok(PageFault { address, write, thread })
 }
 
 fn last_errno() -> Errno {
@@ -252,16 +256,21 @@ impl Range {
 pub(crate) const BATCH: usize = 16;
 
 /// The features without which this crate cannot use userfaultfd.
-pub(crate) const FEATURES: u64 =
-    FEATURE_PAGEFAULT_FLAG_WP | FEATURE_MISSING_SHMEM | FEATURE_MINOR_SHMEM | FEATURE_WP_SHMEM;
+pub(crate) const FEATURES: u64 = FEATURE_PAGEFAULT_FLAG_WP
+    | FEATURE_MISSING_SHMEM
+    | FEATURE_THREAD_ID
+    | FEATURE_MINOR_SHMEM
+    | FEATURE_WP_SHMEM;
 
 const FEATURE_PAGEFAULT_FLAG_WP: u64 = 1 << 0;
 const FEATURE_MISSING_SHMEM: u64 = 1 << 5;
+const FEATURE_THREAD_ID: u64 = 1 << 8;
 const FEATURE_MINOR_SHMEM: u64 = 1 << 10;
 const FEATURE_WP_SHMEM: u64 = 1 << 12;
-const FEATURE_NAMES: [(u64, &str); 4] = [
+const FEATURE_NAMES: [(u64, &str); 5] = [
     (FEATURE_PAGEFAULT_FLAG_WP, "write-protect faults (Linux 5.7)"),
     (FEATURE_MISSING_SHMEM, "missing faults on shared memory (Linux 4.11)"),
+    (FEATURE_THREAD_ID, "faults that name their thread (Linux 4.14)"),
     (FEATURE_MINOR_SHMEM, "minor faults on shared memory (Linux 5.14)"),
     (FEATURE_WP_SHMEM, "write-protect faults on shared memory (Linux 5.19)"),
 ];
@@ -294,15 +303,16 @@ const UFFDIO_API: Opcode = opcode::read_write::<Api>(IOC, 0x3F);
 mod tests {
     use super::*;
 
-    /// An event with the kernel's layout: kind, flags, address.
+    /// An event with the kernel's layout: kind, flags, address, thread.
     fn message(kind: u8, flags: u64, address: u64) -> Vec<u8> {
         let head = [kind, 0, 0, 0, 0, 0, 0, 0];
-        [head, flags.to_ne_bytes(), address.to_ne_bytes(), [0; 8]].concat()
+        [head, flags.to_ne_bytes(), address.to_ne_bytes(), [7, 0, 0, 0, 0, 0, 0, 0]].concat()
     }
 
     #[test]
     fn events_are_decoded() {
         let address = 0x2000_0000_3000;
+        let thread = u32::from_ne_bytes([7, 0, 0, 0]);
         let fault = |flags| decode(&message(UFFD_EVENT_PAGEFAULT, flags, address as u64));
         const MINOR: u64 = 1 << 2;
         for (flags, write) in [
@@ -313,7 +323,7 @@ mod tests {
             (PAGEFAULT_FLAG_WRITE | PAGEFAULT_FLAG_WP, true),
             (PAGEFAULT_FLAG_WP, true),
         ] {
-            assert_eq!(fault(flags), Ok(PageFault { address, write }), "{flags:#x}");
+            assert_eq!(fault(flags), Ok(PageFault { address, write, thread }), "{flags:#x}");
         }
         assert_eq!(decode(&message(0x15, 0, 0)), Err(UnexpectedEvent(0x15)));
     }

@@ -5,7 +5,7 @@
 mod support;
 
 use dsm_core::{Access, PageId};
-use dsm_mem::Fault;
+use dsm_mem::ThreadId;
 use std::sync::atomic::Ordering::Relaxed;
 use support::{World, check, start};
 
@@ -15,7 +15,7 @@ fn a_load_from_a_missing_page_is_a_read_fault() {
         let words = world.words();
         let at = world.words_per_page() + 3;
         let reader = start(move || words[at].load(Relaxed));
-        assert_eq!(world.wait_one(), Fault { page: PageId(1), access: Access::Read });
+        assert_eq!(world.wait_one(), (PageId(1), Access::Read));
         world.fill(PageId(1), 77);
         world.install(PageId(1), Access::Read);
         assert_eq!(reader.join(), 77);
@@ -24,11 +24,28 @@ fn a_load_from_a_missing_page_is_a_read_fault() {
 }
 
 #[test]
+fn a_fault_names_its_thread() {
+    check(1, |world| {
+        let words = world.words();
+        let (tell, told) = std::sync::mpsc::channel();
+        let reader = start(move || {
+            tell.send(rustix::thread::gettid()).unwrap();
+            words[0].load(Relaxed)
+        });
+        let thread = ThreadId(told.recv().unwrap().as_raw_pid().cast_unsigned());
+        assert_eq!(world.wait()[0].thread, thread);
+        world.region.zero_page(PageId(0));
+        world.install(PageId(0), Access::Read);
+        assert_eq!(reader.join(), 0);
+    });
+}
+
+#[test]
 fn a_store_to_a_missing_page_is_a_write_fault() {
     check(4, |world| {
         let words = world.words();
         let writer = start(move || words[0].store(5, Relaxed));
-        assert_eq!(world.wait_one(), Fault { page: PageId(0), access: Access::Write });
+        assert_eq!(world.wait_one(), (PageId(0), Access::Write));
         world.region.zero_page(PageId(0));
         world.install(PageId(0), Access::Write);
         writer.join();
@@ -46,7 +63,7 @@ fn a_page_to_read_faults_on_stores_only() {
         assert_eq!(world.pending(), []);
 
         let writer = start(move || words[1].fetch_add(1, Relaxed));
-        assert_eq!(world.wait_one(), Fault { page: PageId(0), access: Access::Write });
+        assert_eq!(world.wait_one(), (PageId(0), Access::Write));
         assert_eq!(world.copy(PageId(0))[1], 9);
         world.faults.protect(PageId(0), Access::Write).unwrap();
         world.faults.resume(PageId(0)).unwrap();
@@ -73,14 +90,14 @@ fn a_page_taken_away_faults_again_and_shows_its_next_content() {
             world.faults.protect(PageId(1), Access::None).unwrap();
 
             let reader = start(move || words[at].load(Relaxed));
-            assert_eq!(world.wait_one(), Fault { page: PageId(1), access: Access::Read });
+            assert_eq!(world.wait_one(), (PageId(1), Access::Read));
             world.fill(PageId(1), 2);
             world.install(PageId(1), later);
             assert_eq!(reader.join(), 2);
 
             let writer = start(move || words[at].store(3, Relaxed));
             if later == Access::Read {
-                assert_eq!(world.wait_one(), Fault { page: PageId(1), access: Access::Write });
+                assert_eq!(world.wait_one(), (PageId(1), Access::Write));
                 world.faults.protect(PageId(1), Access::Write).unwrap();
                 world.faults.resume(PageId(1)).unwrap();
             }
@@ -111,7 +128,7 @@ fn pages_touched_before_the_start_are_missing_after_it() {
         let mut world = World::around(region, choice);
         let words = world.words();
         let reader = start(move || words[0].load(Relaxed));
-        assert_eq!(world.wait_one(), Fault { page: PageId(0), access: Access::Read });
+        assert_eq!(world.wait_one(), (PageId(0), Access::Read));
         world.install(PageId(0), Access::Read);
         assert_eq!(reader.join(), 4);
     }
@@ -178,7 +195,7 @@ fn a_page_table_entry_that_the_kernel_reclaims_comes_back_without_the_driver() {
             // With the access it had, not more.
             let writer = start(move || words[0].fetch_add(1, Relaxed));
             if access == Access::Read {
-                assert_eq!(world.wait_one().access, Access::Write);
+                assert_eq!(world.wait_one().1, Access::Write);
                 world.faults.protect(PageId(0), Access::Write).unwrap();
                 world.faults.resume(PageId(0)).unwrap();
             }

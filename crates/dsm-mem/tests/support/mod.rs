@@ -72,10 +72,10 @@ impl World {
     }
 
     /// The one fault that comes next.
-    pub(crate) fn wait_one(&mut self) -> Fault {
+    pub(crate) fn wait_one(&mut self) -> (PageId, Access) {
         let faults = self.wait();
         assert_eq!(faults.len(), 1, "{faults:?}");
-        faults[0]
+        (faults[0].page, faults[0].access)
     }
 
     /// The faults that are there now.
