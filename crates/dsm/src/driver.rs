@@ -10,10 +10,10 @@ use crate::fatal::Fatal;
 use crate::supervisor::Supervisor;
 use dsm_core::{Access, BarrierKind, Call, CallId, Engine, Input, Message, Output, PageId};
 use dsm_core::{Rank, Source};
-use dsm_mem::{Fault, Faults, Region, end_process};
+use dsm_mem::{Fault, Faults, Region, ThreadId, end_process};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
-use holds::{Holds, Stopped};
+use holds::Holds;
 use peers::{Arrival, Peers};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -41,9 +41,18 @@ pub(crate) struct Driver {
     supervisor: Arc<Supervisor>,
     epoll: OwnedFd,
     holds: Holds,
-    /// Since when some thread waits for a page.
-    waits: BTreeMap<PageId, Instant>,
+    /// The pages that threads are stopped on.
+    waits: BTreeMap<PageId, Wait>,
+    /// The threads that the last resume let go on, for the hold that may follow it.
+    resumed: Vec<ThreadId>,
     finalize: Finalize,
+}
+
+/// Threads stopped on one page.
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    threads: Vec<ThreadId>,
 }
 
 /// What a driver is made of.
@@ -97,6 +106,7 @@ impl Driver {
             epoll,
             holds: Holds::new(hold, rank),
             waits: BTreeMap::new(),
+            resumed: Vec::new(),
             finalize: Finalize::NotCalled,
         })
     }
@@ -164,8 +174,7 @@ impl Driver {
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), Fatal> {
-        let end = self.holds.next_end(|page| stopped_beside(&self.waits, page));
-        let timeout = match end {
+        let timeout = match self.holds.next_end() {
             Some(at) if self.engine.has_deferred_demands() => {
                 let left = at.saturating_duration_since(Instant::now());
                 Some(Timespec::try_from(left).expect("hold times are short"))
@@ -179,28 +188,26 @@ impl Driver {
     }
 
     fn end_holds(&mut self) -> Result<(), Fatal> {
-        while let Some(page) = self.next_ended_hold() {
+        while let Some(page) =
+            self.holds.next_end().and_then(|_| self.holds.pop_ended(Instant::now()))
+        {
             self.handle(Input::HoldOver { page })?;
         }
         Ok(())
     }
 
-    fn next_ended_hold(&mut self) -> Option<PageId> {
-        let waits = &self.waits;
-        self.holds.pop_ended(Instant::now(), |page| stopped_beside(waits, page))
-    }
-
     fn take_faults(&mut self) -> Result<(), Fatal> {
         let mut faults = Vec::new();
         self.faults.read(&mut faults)?;
-        for Fault { page, access } in faults {
+        for Fault { page, access, thread } in faults {
             let counter = match (access, self.engine.access(page)) {
                 (Access::Write, Access::Read) => &self.counters.upgrades,
                 (Access::Write, _) => &self.counters.write_faults,
                 (Access::Read | Access::None, _) => &self.counters.read_faults,
             };
             counter.add(1);
-            self.waits.entry(page).or_insert_with(Instant::now);
+            self.waits.entry(page).or_insert_with(Wait::start).threads.push(thread);
+            self.holds.on_stop(page, thread);
             self.handle(Input::Fault { page, access })?;
         }
         Ok(())
@@ -282,19 +289,24 @@ impl Driver {
             }
             Output::Resume { page } => {
                 self.faults.resume(page)?;
-                if let Some(since) = self.waits.remove(&page) {
-                    let now = Instant::now();
-                    self.holds.on_resume(now);
-                    let ns = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
-                    self.counters.fault_ns.add(ns);
-                }
+                self.note_resume(page);
             }
-            Output::Hold { page } => self.holds.start(page),
+            Output::Hold { page } => self.holds.start(page, std::mem::take(&mut self.resumed)),
             Output::Granted { id } => self.grant(id),
             Output::Refused { id, why } => self.calls.answer(id, Err(why.into())),
             Output::Fail { violation } => return Err(Fatal::Protocol(violation)),
         }
         Ok(())
+    }
+
+    fn note_resume(&mut self, page: PageId) {
+        self.resumed.clear();
+        let Some(Wait { since, threads }) = self.waits.remove(&page) else { return };
+        let now = Instant::now();
+        self.holds.on_resume(&threads, now);
+        self.resumed = threads;
+        let ns = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+        self.counters.fault_ns.add(ns);
     }
 
     fn grant(&mut self, id: CallId) {
@@ -313,6 +325,12 @@ impl Driver {
     }
 }
 
+impl Wait {
+    fn start() -> Self {
+        Self { since: Instant::now(), threads: Vec::new() }
+    }
+}
+
 /// Reports why this rank cannot go on, lets the launcher find out which rank failed first, and ends.
 fn end_rank(rank: Rank, supervisor: &Supervisor, fatal: &Fatal) -> ! {
     let code = fatal.exit_code();
@@ -328,12 +346,6 @@ fn end_rank(rank: Rank, supervisor: &Supervisor, fatal: &Fatal) -> ! {
     let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
     let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
     end_process(code)
-}
-
-/// Whether some thread waits for another page than this one.
-fn stopped_beside(waits: &BTreeMap<PageId, Instant>, page: PageId) -> Stopped {
-    let others = waits.len() - usize::from(waits.contains_key(&page));
-    if others > 0 { Stopped::OnOthers } else { Stopped::Not }
 }
 
 fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {

@@ -1,25 +1,33 @@
 use dsm_core::{PageId, Rank};
+use dsm_mem::ThreadId;
 use std::time::{Duration, Instant};
 
 /// The minimum hold times that run.
 ///
-/// A page that was granted stays for a short time, so that the thread that asked for it runs. It stays longer
-/// while a thread of this rank is stopped on *another* page, because that may be an instruction that needs
-/// both; and a short time after, for the same reason. Two ranks that hold what the other needs would wait
-/// for each other in step, so there is a limit, and it is drawn anew for each hold.
+/// A page that was granted stays for a short time, so that the threads that asked for it run. It stays longer
+/// while one of them is stopped on another page, and a short time after, because that may be one instruction
+/// that needs both. Two ranks that each hold what the other needs would wait for each other in step; so a
+/// hold has a limit, drawn anew each time, that grows while holds are cut off by it and shrinks while they
+/// end by themselves: what is enough depends on how long a page takes to come.
 #[derive(Debug)]
 pub(super) struct Holds {
     time: Duration,
     running: Vec<Running>,
-    /// When a thread was last resumed.
-    resumed: Instant,
+    doublings: u32,
     draws: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Running {
     page: PageId,
-    since: Instant,
+    /// The threads that were resumed when the page came.
+    threads: Vec<ThreadId>,
+    /// When the last of them was resumed.
+    resumed: Instant,
+    /// How often one of them was stopped on another page since.
+    stops: u32,
+    /// Which of them are stopped now.
+    stopped: Vec<ThreadId>,
     at_most: Instant,
 }
 
@@ -27,42 +35,53 @@ impl Holds {
     pub(super) fn new(time: Duration, rank: Rank) -> Self {
         // Ranks must not draw alike; that is all the seed is for.
         let draws = u64::from(rank.0) << 32;
-        Self { time, running: Vec::new(), resumed: Instant::now(), draws }
+        Self { time, running: Vec::new(), doublings: 0, draws }
     }
 
-    pub(super) fn start(&mut self, page: PageId) {
-        let since = Instant::now();
-        let at_most =
-            since + self.time * LONGEST + self.time.mul_f64(f64::from(LONGEST) * self.draw());
-        self.running.push(Running { page, since, at_most });
+    /// A page was granted and these threads resumed.
+    pub(super) fn start(&mut self, page: PageId, threads: Vec<ThreadId>) {
+        let resumed = Instant::now();
+        let longest = self.time * (LONGEST << self.doublings);
+        let at_most = resumed + longest + longest.mul_f64(self.draw());
+        let stopped = Vec::new();
+        self.running.push(Running { page, threads, resumed, stops: 0, stopped, at_most });
     }
 
-    /// A thread of this rank was resumed.
-    pub(super) fn on_resume(&mut self, now: Instant) {
-        self.resumed = now;
+    /// A thread of this rank stopped on a page.
+    pub(super) fn on_stop(&mut self, page: PageId, thread: ThreadId) {
+        let held = |hold: &&mut Running| hold.page != page && hold.threads.contains(&thread);
+        for hold in self.running.iter_mut().filter(held) {
+            hold.stops += 1;
+            hold.stopped.push(thread);
+        }
     }
 
-    /// When the first hold ends, if nothing else happens; `stopped` are the pages threads wait for.
-    pub(super) fn next_end(&self, stopped: impl Fn(PageId) -> Stopped) -> Option<Instant> {
-        self.running.iter().map(|hold| self.end(hold, stopped(hold.page))).min()
+    /// Threads that were stopped go on.
+    pub(super) fn on_resume(&mut self, threads: &[ThreadId], now: Instant) {
+        for hold in self.running.iter_mut().filter(|hold| !hold.stopped.is_empty()) {
+            let before = hold.stopped.len();
+            hold.stopped.retain(|thread| !threads.contains(thread));
+            if hold.stopped.len() < before {
+                hold.resumed = now;
+            }
+        }
+    }
+
+    /// When the first hold ends, if nothing else happens.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.running.iter().map(|hold| hold.end(self.time)).min()
     }
 
     /// A page whose hold time is over.
-    pub(super) fn pop_ended(
-        &mut self,
-        now: Instant,
-        stopped: impl Fn(PageId) -> Stopped,
-    ) -> Option<PageId> {
-        let over = |hold: &Running| self.end(hold, stopped(hold.page)) <= now;
-        let at = self.running.iter().position(over)?;
-        Some(self.running.remove(at).page)
-    }
-
-    fn end(&self, hold: &Running, stopped: Stopped) -> Instant {
-        match stopped {
-            Stopped::OnOthers => hold.at_most,
-            Stopped::Not => hold.at_most.min(hold.since.max(self.resumed) + self.time),
-        }
+    pub(super) fn pop_ended(&mut self, now: Instant) -> Option<PageId> {
+        let at = self.running.iter().position(|hold| hold.end(self.time) <= now)?;
+        let hold = self.running.remove(at);
+        self.doublings = if hold.is_extended() && hold.at_most <= now {
+            MOST_DOUBLINGS.min(self.doublings + 1)
+        } else {
+            self.doublings.saturating_sub(1)
+        };
+        Some(hold.page)
     }
 
     /// From 0 to 1, evenly (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -76,12 +95,93 @@ impl Holds {
     }
 }
 
-/// Whether threads of this rank are stopped on other pages than the one held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
-    Not,
-    OnOthers,
+impl Running {
+    fn end(&self, time: Duration) -> Instant {
+        if self.is_extended() { self.at_most } else { self.at_most.min(self.resumed + time) }
+    }
+
+    /// Whether an instruction that needs this page may be waiting for another one.
+    fn is_extended(&self) -> bool {
+        !self.stopped.is_empty() && self.stops <= MOST_STOPS
+    }
 }
 
-/// The longest hold is drawn between once and twice this many minimum hold times.
+/// The limit of a hold is drawn between once and twice this many minimum hold times, before it grows.
 const LONGEST: u32 = 10;
+/// Up to 0.4 s with the default hold time: enough for pages that take 50 ms to come.
+const MOST_DOUBLINGS: u32 = 11;
+/// An instruction that moves memory to memory touches at most four pages: three stops after the first.
+const MOST_STOPS: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_micros(10);
+    const A: ThreadId = ThreadId(1);
+    const B: ThreadId = ThreadId(2);
+    const HELD: PageId = PageId(1);
+    const OTHER: PageId = PageId(2);
+
+    /// A hold of page 1 for thread A, and when it began.
+    fn started() -> (Holds, Instant) {
+        let mut holds = Holds::new(TIME, Rank(0));
+        holds.start(HELD, vec![A]);
+        let begun = holds.running[0].resumed;
+        (holds, begun)
+    }
+
+    #[test]
+    fn a_hold_ends_after_its_time() {
+        let (mut holds, begun) = started();
+        assert_eq!(holds.next_end(), Some(begun + TIME));
+        assert_eq!(holds.pop_ended(begun), None);
+        assert_eq!(holds.pop_ended(begun + TIME), Some(HELD));
+        assert_eq!(holds.next_end(), None);
+    }
+
+    #[test]
+    fn it_lasts_while_its_thread_is_stopped_on_another_page_and_a_little_longer() {
+        let (mut holds, begun) = started();
+        holds.on_stop(OTHER, A);
+        assert!(holds.next_end() >= Some(begun + TIME * LONGEST));
+        let resumed = begun + TIME * 5;
+        holds.on_resume(&[A], resumed);
+        assert_eq!(holds.next_end(), Some(resumed + TIME));
+    }
+
+    #[test]
+    fn other_threads_and_its_own_page_do_not_matter() {
+        let (mut holds, begun) = started();
+        holds.on_stop(OTHER, B);
+        holds.on_stop(HELD, A);
+        assert_eq!(holds.next_end(), Some(begun + TIME));
+    }
+
+    #[test]
+    fn it_covers_one_instruction_not_a_scan() {
+        let (mut holds, begun) = started();
+        for _ in 0..=MOST_STOPS {
+            holds.on_stop(OTHER, A);
+            holds.on_resume(&[A], begun);
+        }
+        holds.on_stop(OTHER, A);
+        assert_eq!(holds.next_end(), Some(begun + TIME));
+    }
+
+    #[test]
+    fn the_limit_grows_while_it_cuts_holds_off_and_shrinks_again() {
+        let mut holds = Holds::new(TIME, Rank(0));
+        let mut limits = Vec::new();
+        for stop in [true, true, true, false, false, false, false] {
+            holds.start(HELD, vec![A]);
+            limits.push(holds.doublings);
+            if stop {
+                holds.on_stop(OTHER, A);
+            }
+            let end = holds.next_end().unwrap();
+            assert_eq!(holds.pop_ended(end), Some(HELD));
+        }
+        assert_eq!(limits, [0, 1, 2, 3, 2, 1, 0]);
+    }
+}
