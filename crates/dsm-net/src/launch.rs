@@ -69,7 +69,7 @@ pub struct Start {
     pub job: Job,
     /// The program: a path if it holds a `/`, else looked up on PATH, with `DSM_BIN` first.
     pub program: Vec<u8>,
-    /// Its arguments, without argv[0].
+    /// Its arguments, without the program itself.
     pub args: Vec<Vec<u8>>,
     /// Variables set in its environment, on top of dsmwrap's own.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
