@@ -31,5 +31,5 @@ pub use counters::Stats;
 pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, probe};
 pub use dsm_net::rendezvous::RendezvousError;
 pub use node::{JoinError, Node};
-pub use settings::SettingError;
+pub use settings::{SETTINGS, SettingError, check_setting};
 pub use supervisor::JobError;

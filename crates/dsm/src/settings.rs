@@ -1,4 +1,4 @@
-//! What varies between runs, read from the environment once.
+//! What varies between runs, read from the environment once: [`SETTINGS`].
 
 use dsm_mem::Choice;
 use std::env;
@@ -22,6 +22,26 @@ pub struct SettingError {
     variable: &'static str,
     value: String,
     expected: String,
+}
+
+/// The variables that set up a rank's runtime. An empty one is as good as none.
+pub const SETTINGS: [&str; 5] =
+    ["DSM_SIZE", "DSM_BASE", "DSM_FAULT", "DSM_HOLD_US", "DSM_JOIN_TIMEOUT_S"];
+
+/// Whether one of [`SETTINGS`] may have this value, for whoever sets it for ranks to come.
+///
+/// # Errors
+/// Says what was expected.
+pub fn check_setting(variable: &str, value: &str) -> Result<(), SettingError> {
+    Settings::read(|name| (name == variable).then(|| value.to_owned())).map(|_| ())
+}
+
+impl SettingError {
+    /// What would have been right, in words.
+    #[must_use]
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
 }
 
 impl Settings {
@@ -127,8 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_that_is_read_is_named() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let read = Settings::read(|variable| {
+            asked.borrow_mut().push(variable);
+            None
+        });
+        assert!(read.is_ok());
+        let (mut asked, mut named) = (asked.into_inner(), SETTINGS.to_vec());
+        asked.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(asked, named);
+    }
+
+    #[test]
     fn a_bad_setting_names_variable_value_and_expectation() {
-        let bad = ["64Q", "-1", "0", "lots", "99999999999999999999", "20000T", "M"];
+        let bad = ["64Q", "-1", "0", "lots", "99999999999999999999", "20000T", "M", "1KB"];
         for value in bad {
             let error = check("DSM_SIZE", value).unwrap_err().to_string();
             assert_eq!(
@@ -136,7 +170,10 @@ mod tests {
                 format!("DSM_SIZE is {value:?}, expected bytes, or a number with K, M, G or T")
             );
         }
-        assert!(check("DSM_BASE", "0xzz").is_err());
+        for base in ["0xzz", "0x", "-1", "x"] {
+            assert!(check("DSM_BASE", base).is_err(), "{base}");
+        }
+        assert_eq!(check("DSM_BASE", "8192").map(|s| s.base), Ok(8192));
         assert!(check("DSM_FAULT", "maybe").is_err());
         assert!(check("DSM_HOLD_US", "1000001").is_err());
     }

@@ -52,11 +52,11 @@ pub(crate) struct Options {
 
     /// Bytes of the shared region; K, M, G, T are binary [default: $DSM_SIZE, or the runtime's]
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    pub(crate) size: Option<u64>,
+    pub(crate) size: Option<String>,
 
     /// First address of the shared region [default: $DSM_BASE, or the runtime's]
     #[arg(long, value_name = "ADDR", value_parser = parse_base)]
-    pub(crate) base: Option<u64>,
+    pub(crate) base: Option<String>,
 
     /// How page faults are caught [default: $DSM_FAULT, or auto]
     #[arg(long, value_enum)]
@@ -151,28 +151,21 @@ impl FaultName {
     }
 }
 
-/// `4096`, `64K`, `1G`: binary multiples.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "K" | "k" => 10,
-        "M" | "m" => 20,
-        "G" | "g" => 30,
-        "T" | "t" => 40,
-        _ => return Err(SIZE.into()),
-    };
-    let count: u64 = digits.parse().map_err(|_| SIZE)?;
-    count.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(|| SIZE.into())
+fn parse_size(text: &str) -> Result<String, String> {
+    parse_setting("DSM_SIZE", text)
 }
 
-/// Decimal, or hexadecimal with `0x`.
-pub(crate) fn parse_base(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| "expected an address such as 0x200000000000".into())
+fn parse_base(text: &str) -> Result<String, String> {
+    parse_setting("DSM_BASE", text)
+}
+
+/// The runtime decides what a setting may be. A flag is not empty, as a variable may be.
+fn parse_setting(variable: &str, text: &str) -> Result<String, String> {
+    let text = if text.is_empty() { " " } else { text };
+    match dsm::check_setting(variable, text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(format!("expected {}", error.expected())),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
@@ -198,8 +191,6 @@ fn parse_export(text: OsString) -> Result<Export, String> {
     }
     Ok(Export { name: OsStr::from_bytes(name).to_owned(), value })
 }
-
-const SIZE: &str = "expected bytes, or a number with K, M, G or T";
 
 const MORE: &str = "\
 Examples:
@@ -258,21 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_units() {
-        let check = |text: &str, bytes: Option<u64>| assert_eq!(parse_size(text).ok(), bytes);
-        check("4096", Some(4096));
-        check("64K", Some(65_536));
-        check("1g", Some(1 << 30));
-        check("2T", Some(2 << 40));
-        for text in ["", "K", "0", "-1", "1X", "1KB", "99999999999T"] {
-            check(text, None);
-        }
-        let check = |text: &str, address: Option<u64>| assert_eq!(parse_base(text).ok(), address);
-        check("0x200000000000", Some(0x2000_0000_0000));
-        check("4096", Some(4096));
-        for text in ["", "0x", "x", "-1"] {
-            check(text, None);
-        }
+    fn settings_are_what_the_runtime_understands() {
+        let options = parse(&["--size", "64M", "--base=0x300000000000", "m", "p"]);
+        assert_eq!(options.size.as_deref(), Some("64M"));
+        assert_eq!(options.base.as_deref(), Some("0x300000000000"));
     }
 
     #[test]
@@ -299,5 +279,9 @@ mod tests {
         check(&["--tag", "x"]);
         check(&["--connect-timeout", "0"]);
         check(&["--unknown"]);
+        check(&["--size", ""]);
+        check(&["--size", "1KB"]);
+        check(&["--base", "x"]);
+        check(&["--fault", "x"]);
     }
 }

@@ -2,11 +2,10 @@
 
 use super::locality::{Whereabouts, at_sight, locate};
 use super::machine_file::{self, MachineFileError, Place};
-use super::options::{Export, FaultName, Options, SshUse, StdinTo, parse_base, parse_size};
+use super::options::{Export, Options, SshUse, StdinTo};
 use super::ssh::{SshCommand, SshCommandError, Wrapper};
 use crate::exit_code::ExitCode;
 use crate::words;
-use clap::ValueEnum;
 use dsm_net::launch::{JobId, JobKey, Lookup};
 use std::collections::BTreeMap;
 use std::env;
@@ -274,42 +273,33 @@ impl Environment {
 
 /// What the runtime of every rank reads from its environment: from a flag, else from dsmexec's own.
 fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError> {
-    let base = options.base.map(|base| format!("{base:#x}"));
-    let size = options.size.map(|size| size.to_string());
-    let fault = options.fault.map(|fault| fault.as_str().to_owned());
-    let settings = [
-        flag_or_own(size, "DSM_SIZE", parse_size)?,
-        flag_or_own(base, "DSM_BASE", parse_base)?,
-        flag_or_own(fault, "DSM_FAULT", parse_fault)?,
-        flag_or_own(None, "DSM_HOLD_US", parse_number)?,
-        flag_or_own(None, "DSM_JOIN_TIMEOUT_S", parse_number)?,
-    ];
-    Ok(settings.into_iter().flatten().collect())
+    let mut settings = Vec::new();
+    for variable in dsm::SETTINGS {
+        let flag = match variable {
+            "DSM_SIZE" => options.size.clone(),
+            "DSM_BASE" => options.base.clone(),
+            "DSM_FAULT" => options.fault.map(|fault| fault.as_str().to_owned()),
+            _ => None,
+        };
+        let value = match flag {
+            Some(value) => Some(value),
+            None => own_setting(variable)?,
+        };
+        settings.extend(value.map(|value| (variable, value)));
+    }
+    Ok(settings)
 }
 
-/// What a flag says, or else a variable of dsmexec's own environment, as it is, if it can be
-/// understood.
-fn flag_or_own<T>(
-    flag: Option<String>,
-    variable: &'static str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<(&'static str, String)>, PlanError> {
-    if let Some(value) = flag {
-        return Ok(Some((variable, value)));
-    }
+/// A setting in dsmexec's own environment, as it is, if the ranks will understand it.
+fn own_setting(variable: &'static str) -> Result<Option<String>, PlanError> {
     let Some(text) = variable_text(variable)? else { return Ok(None) };
-    match parse(&text) {
-        Ok(_) => Ok(Some((variable, text))),
-        Err(expected) => Err(PlanError::Variable { variable, value: text.into(), expected }),
+    match dsm::check_setting(variable, &text) {
+        Ok(()) => Ok(Some(text)),
+        Err(error) => {
+            let expected = format!("expected {}", error.expected());
+            Err(PlanError::Variable { variable, value: text.into(), expected })
+        }
     }
-}
-
-fn parse_fault(text: &str) -> Result<FaultName, String> {
-    FaultName::from_str(text, false).map_err(|_| "expected auto, uffd or sigsegv".into())
-}
-
-fn parse_number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "expected a whole number".into())
 }
 
 fn variable_text(variable: &'static str) -> Result<Option<String>, PlanError> {
