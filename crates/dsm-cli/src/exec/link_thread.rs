@@ -356,8 +356,9 @@ impl LinkThread {
 
 /// dsmwrap gives dsmexec up after ten of these.
 const BEAT: Duration = Duration::from_secs(1);
-/// dsmwrap says something twice a second: without a word for so long, its host is lost.
-const SILENCE: Duration = Duration::from_secs(5);
+/// dsmwrap says something twice a second: without a word for so long, its host is lost. The user is told within
+/// five seconds of whatever happened.
+const SILENCE: Duration = Duration::from_secs(4);
 /// How long pipes are read that somebody holds after the process has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Read from standard error at once.
