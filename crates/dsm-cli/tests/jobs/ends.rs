@@ -172,7 +172,7 @@ fn a_silent_dsmwrap_is_a_lost_host() {
     let ended = running.wait();
     ended
         .assert_code(75)
-        .assert_stderr(&["dsmexec: rank ", " is lost: its host was silent for 5 s; ending"]);
+        .assert_stderr(&["dsmexec: rank ", " is lost: its host was silent for 4 s; ending"]);
     Watched::assert_gone_within(&programs[..2], GONE);
     Watched::assert_gone_within(&wrappers, GONE);
     end_orphans(&programs[2..]);
