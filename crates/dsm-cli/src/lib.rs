@@ -12,6 +12,8 @@ mod nonblocking;
 mod signal_name;
 mod words;
 
+pub use exec::hosts_of_machine_file;
+
 /// What dsmexec itself needs of the limit on open descriptors, and a process being started.
 const DESCRIPTORS: u64 = 64;
 /// What it needs for each rank: three pipes, the process and a way to be woken.

@@ -55,7 +55,7 @@ pub(crate) fn read(path: &Path, ranks: Option<usize>) -> Result<Vec<Place>, Mach
     Ok(places)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Place>, MachineFileError> {
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Place>, MachineFileError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut places = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {

@@ -75,6 +75,16 @@ impl SetupError {
     }
 }
 
+/// The host of each rank, as the bytes of a machine file name them: what the file may hold, without a job.
+///
+/// # Errors
+/// What is wrong, and in which line.
+pub fn hosts_of_machine_file(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let places = machine_file::parse(Path::new("machines"), bytes);
+    let places = places.map_err(|error| error.to_string())?;
+    Ok(places.into_iter().map(|place| place.host).collect())
+}
+
 /// Runs dsmexec with these arguments, argv\[0\] included, and gives its exit code.
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> process::ExitCode {

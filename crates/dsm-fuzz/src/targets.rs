@@ -1,0 +1,184 @@
+use dsm_core::wire::{self, HEADER_BYTES, HELLO_BYTES, Hello, HelloError, Limits};
+use dsm_core::{Access, Call, CallId, Config, Engine, Hold, Input, Output, PageId, Rank};
+use dsm_net::frame::Decoder;
+use dsm_net::launch::{Job, Order, Report, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+/// A place where bytes come in from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Target {
+    /// Headers of frames between ranks.
+    Wire,
+    /// What a rank that connects says first.
+    Hello,
+    /// Launch frames, cut anywhere.
+    Launch,
+    /// Machine files.
+    MachineFile,
+    /// An engine whose peers send arbitrary well-formed messages.
+    Engine,
+}
+
+impl Target {
+    /// All targets.
+    pub const ALL: [Self; 5] =
+        [Self::Wire, Self::Hello, Self::Launch, Self::MachineFile, Self::Engine];
+
+    /// Runs the target once on these bytes. Bytes in excess are ignored, missing ones are zero.
+    ///
+    /// # Panics
+    /// If the target does not behave.
+    pub fn execute(self, bytes: &[u8]) {
+        match self {
+            Self::Wire => read_header(bytes),
+            Self::Hello => read_hello(bytes),
+            Self::Launch => read_launch_frames(bytes),
+            Self::MachineFile => read_machine_file(bytes),
+            Self::Engine => drive_engine(bytes),
+        }
+    }
+}
+
+/// A header is refused, or is bit for bit what its message encodes to.
+fn read_header(bytes: &[u8]) {
+    let header = array::<HEADER_BYTES>(bytes);
+    match wire::decode(&header, &LIMITS) {
+        Ok(message) => assert_eq!(wire::encode(&message, &LIMITS), header, "{message:?}"),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A hello is a stranger's unless it shows the key, whatever else it says.
+fn read_hello(bytes: &[u8]) {
+    let bytes = array::<HELLO_BYTES>(bytes);
+    let knows_key = bytes[HELLO_BYTES - OURS.key.len()..] == OURS.key;
+    match OURS.check(&bytes) {
+        Ok(theirs) => assert_eq!(theirs.encode(), bytes, "{theirs:?}"),
+        Err(HelloError::Stranger) => (),
+        Err(error @ HelloError::Differs { .. }) => assert!(knows_key, "told a stranger: {error}"),
+    }
+}
+
+/// Whatever the first byte picks is read: a message comes out the same when it is written again.
+fn read_launch_frames(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    match kind % 4 {
+        0 => read_frames::<Order>(bytes),
+        1 => read_frames::<Report>(bytes),
+        2 => read_frames::<Job>(bytes),
+        _ => read_frames::<Status>(bytes),
+    }
+}
+
+fn read_frames<M: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) {
+    let Some((segment, bytes)) = bytes.split_first() else { return };
+    let mut decoder = Decoder::default();
+    for bytes in bytes.chunks(usize::from(*segment).max(1)) {
+        decoder.push(bytes);
+        loop {
+            match decoder.next_message::<M>() {
+                Ok(Some(message)) => {
+                    let mut again = Decoder::default();
+                    again.push(&dsm_net::frame::encode(&message));
+                    let copy = again.next_message::<M>();
+                    assert_eq!(copy.expect("our own frame is one"), Some(message));
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A machine file is refused with its name and line, or has hosts that ssh will not take for options.
+fn read_machine_file(bytes: &[u8]) {
+    match dsm_cli::hosts_of_machine_file(bytes) {
+        Ok(hosts) => {
+            assert!(!hosts.is_empty());
+            for host in hosts {
+                let odd = |c: char| c.is_control() || c.is_whitespace();
+                assert!(!host.starts_with('-') && !host.contains(odd), "{host:?}");
+            }
+        }
+        Err(error) => assert!(error.starts_with("machines"), "{error}"),
+    }
+}
+
+/// Drives one engine with faults, calls, ends of hold times and messages of peers. It may end the job; it
+/// never panics, and never asks its driver for what a driver cannot do.
+fn drive_engine(bytes: &[u8]) {
+    let mut bytes: VecDeque<u8> = bytes.iter().copied().collect();
+    let nodes = 2 + u16::from(take(&mut bytes) % 3);
+    let rank = Rank(u16::from(take(&mut bytes)) % nodes);
+    let hold = if take(&mut bytes) > 127 { Hold::None } else { Hold::Timed };
+    let mut engine = Engine::new(Config { rank, nodes, pages: LIMITS.pages, hold });
+    let mut calls = 0;
+    while !bytes.is_empty() {
+        let page = PageId(u64::from(take(&mut bytes)) % LIMITS.pages);
+        let input = match take(&mut bytes) % 16 {
+            0 => Input::Fault { page, access: Access::Read },
+            1 => Input::Fault { page, access: Access::Write },
+            2 => Input::HoldOver { page },
+            3 => {
+                calls += 1;
+                let kind = dsm_core::BarrierKind::Program;
+                Input::Call { id: CallId(calls), call: Call::Barrier(kind) }
+            }
+            _ => match draw_message(&mut bytes, rank, nodes) {
+                Some(input) => input,
+                None => continue,
+            },
+        };
+        for output in engine.handle(input) {
+            match output {
+                Output::Fail { .. } => return,
+                Output::Send { to, .. } => assert!(to != rank && to.0 < nodes, "{output:?}"),
+                _ => (),
+            }
+        }
+    }
+}
+
+/// A well-formed message of some other rank. Small numbers, so that they meet what the engine knows.
+fn draw_message(bytes: &mut VecDeque<u8>, rank: Rank, nodes: u16) -> Option<Input> {
+    let mut header = [0; HEADER_BYTES];
+    header[0] = 1 + take(bytes) % 7;
+    header[1] = take(bytes);
+    header[2] = take(bytes) % 4;
+    header[8] = take(bytes) % 4;
+    header[16] = take(bytes) % 8;
+    header[24] = take(bytes) % 8;
+    if header[1] >> 4 == 1 {
+        header[4..8].copy_from_slice(&LIMITS.page_bytes.to_le_bytes());
+    }
+    let from = Rank((rank.0 + 1 + u16::from(take(bytes)) % (nodes - 1)) % nodes);
+    let message = wire::decode(&header, &Limits { nodes, ..LIMITS }).ok()?;
+    Some(Input::Message { from, message })
+}
+
+fn take(bytes: &mut VecDeque<u8>) -> u8 {
+    bytes.pop_front().unwrap_or_default()
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    let count = bytes.len().min(N);
+    array[..count].copy_from_slice(&bytes[..count]);
+    array
+}
+
+pub(crate) const LIMITS: Limits = Limits { nodes: 4, pages: 4, page_bytes: 4096 };
+
+pub(crate) const OURS: Hello = Hello {
+    version: wire::VERSION,
+    from: Rank(0),
+    to: Rank(0),
+    nodes: 4,
+    page_bytes: 4096,
+    base: 1 << 45,
+    size: 1 << 30,
+    key: [0x5a; 32],
+};
