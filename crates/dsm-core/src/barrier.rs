@@ -44,15 +44,27 @@ impl Barrier {
             return Err("a rank arrives at a barrier once");
         }
         let absent = u16::from(self.planted.is(Mutant::BarrierShort));
-        if let Some(violation) = self.mismatch() {
+        let missed = self.planted.is(Mutant::MismatchMissed);
+        let early = kind == BarrierKind::Finalize && self.planted.is(Mutant::FinalizeShort);
+        if let Some(violation) = self.mismatch().filter(|_| !missed) {
             out.push(Output::Fail { violation });
-        } else if self.arrived.len() == usize::from(self.nodes - absent) {
+        } else if early || self.arrived.len() == usize::from(self.nodes - absent) {
+            self.release(kind, epoch, out);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, kind: BarrierKind, epoch: Epoch, out: &mut Outputs) {
+        if !self.planted.is(Mutant::ArrivalsKept) {
             self.arrived.clear();
-            for rank in (0..self.nodes).map(Rank) {
+        }
+        let told = self.nodes - u16::from(self.planted.is(Mutant::RankUnreleased));
+        for rank in (0..told).map(Rank) {
+            out.send(rank, Message::BarrierRelease { kind, epoch }, None);
+            if self.planted.is(Mutant::ReleasedTwice) {
                 out.send(rank, Message::BarrierRelease { kind, epoch }, None);
             }
         }
-        Ok(())
     }
 
     pub(crate) fn on_release(
@@ -66,7 +78,7 @@ impl Barrier {
             Some((id, waiting))
                 if from == COORDINATOR && waiting == kind && epoch == self.passed =>
             {
-                self.waiting = None;
+                self.waiting = self.waiting.filter(|_| self.planted.is(Mutant::CallKept));
                 self.passed = self.passed.next();
                 out.push(Output::Granted { id });
                 Ok(())

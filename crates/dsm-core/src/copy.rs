@@ -85,24 +85,32 @@ impl Copies {
             }
             (State::Fresh, _) => {
                 out.push(Output::Install { page, access: Access::Write, source: Source::Zero });
-                self.open(page, Copy { state: State::Modified, epoch }, out);
-            }
-            (State::Exclusive, _) => {
-                out.push(Output::Protect { page, access: Access::Write });
-                let unnoticed = self.planted.is(Mutant::UpgradeUnnoticed);
-                let state = if unnoticed { State::Exclusive } else { State::Modified };
+                let state =
+                    self.planted.bend(Mutant::FreshUnnoticed, State::Modified, State::Fresh);
                 self.open(page, Copy { state, epoch }, out);
+            }
+            (State::Exclusive, _) => self.upgrade(page, epoch, out),
+            (State::Shared, _) if self.planted.is(Mutant::SharedWritten) => {
+                self.upgrade(page, epoch, out);
             }
             (State::Shared | State::Invalid, _) => self.request(page, access, home, out),
         }
     }
 
+    /// The only copy may be written without asking.
+    fn upgrade(&mut self, page: PageId, epoch: Epoch, out: &mut Outputs) {
+        out.push(Output::Protect { page, access: Access::Write });
+        let state = self.planted.bend(Mutant::UpgradeUnnoticed, State::Modified, State::Exclusive);
+        self.open(page, Copy { state, epoch }, out);
+    }
+
     /// One request a page at a time: whoever needs more than it brings faults again after the grant.
     fn request(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
-        if let alloc::collections::btree_map::Entry::Vacant(slot) = self.pending.entry(page) {
-            slot.insert(access);
-            out.send(home, Message::Request { page, access }, None);
+        if self.pending.contains_key(&page) && !self.planted.is(Mutant::RequestRepeated) {
+            return;
         }
+        self.pending.insert(page, access);
+        out.send(home, Message::Request { page, access }, None);
     }
 
     pub(crate) fn on_grant(
@@ -122,10 +130,12 @@ impl Copies {
             return Err("a grant is younger than the copy it replaces");
         }
         let state = State::from(right);
-        let access = state.access();
+        let access = self.planted.bend(Mutant::GrantOverstepped, state.access(), Access::Write);
         match (payload, copy.state) {
             (Payload::Attached, State::Invalid) => {
-                out.push(Output::Install { page, access, source: Source::ServiceView });
+                let (came, zero) = (Source::ServiceView, Source::Zero);
+                let source = self.planted.bend(Mutant::ContentIgnored, came, zero);
+                out.push(Output::Install { page, access, source });
             }
             (Payload::Zero, State::Invalid) => {
                 out.push(Output::Install { page, access, source: Source::Zero });
@@ -136,9 +146,14 @@ impl Copies {
             (Payload::Held, _) => return Err("a grant without content upgrades a shared copy"),
             (_, _) => return Err("a grant with content replaces no copy"),
         }
-        self.pending.remove(&page);
+        if !self.planted.is(Mutant::RequestRemembered) {
+            self.pending.remove(&page);
+        }
+        let epoch = self.planted.bend(Mutant::GrantUnnumbered, epoch, copy.epoch);
         self.open(page, Copy { state, epoch }, out);
-        self.drain(page, home, out);
+        if !self.planted.is(Mutant::GrantUndrained) {
+            self.drain(page, home, out);
+        }
         Ok(())
     }
 
@@ -169,8 +184,12 @@ impl Copies {
     }
 
     pub(crate) fn on_hold_over(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
-        self.held.remove(&page);
-        self.drain(page, home, out);
+        if !self.planted.is(Mutant::HoldForever) {
+            self.held.remove(&page);
+        }
+        if !self.planted.is(Mutant::HoldOverUnheard) {
+            self.drain(page, home, out);
+        }
     }
 
     /// Meets the demands on a page, in order, up to the first that must wait.
@@ -182,6 +201,9 @@ impl Copies {
                 Ok(Met::Later) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
                 Err(why) => return out.fail(home, demand.message(page), why),
             };
+            if self.planted.is(Mutant::DemandsCut) {
+                break;
+            }
         }
         self.deferred.remove(&page);
     }
@@ -201,16 +223,16 @@ impl Copies {
         if have > epoch && !self.pending.contains_key(&page) {
             return Err("a demand names a copy that was granted or is under way");
         }
-        let ack = Message::Ack { page, epoch: have };
-        if have > epoch && demand.is_invalidate() && self.planted.is(Mutant::AckBeforeGrant) {
-            out.send(home, ack, None);
-            return Ok(Met::Now);
-        }
+        let acked = self.planted.bend(Mutant::AckMisnumbered, have, Epoch(have.0 ^ 1));
+        let ack = Message::Ack { page, epoch: acked };
+        let early = have > epoch && !self.planted.is(Mutant::DemandBeforeGrant);
         let held = self.held.contains(&page) && !self.planted.is(Mutant::HoldIgnored);
-        if have > epoch || held {
-            return Ok(Met::Later);
-        }
         match demand {
+            Demand::Invalidate { .. } if early && self.planted.is(Mutant::AckBeforeGrant) => {
+                out.send(home, ack, None);
+            }
+            Demand::Forward { .. } if early && self.planted.is(Mutant::ForwardDropped) => {}
+            _ if early || held => return Ok(Met::Later),
             Demand::Invalidate { .. } if state != State::Shared => {
                 return Err("an invalidation finds a shared copy");
             }
@@ -226,8 +248,11 @@ impl Copies {
                 let grant = |payload| Message::Grant { page, right, epoch, payload };
                 let spoilt = state != State::Fresh && self.planted.is(Mutant::OwnerKeepsCopy);
                 let keeps = right == Right::Shared || spoilt;
-                let keep = if keeps { State::Shared } else { State::Invalid };
-                let keep = Copy { state: keep, epoch: have };
+                let (shared, alone) = (State::Shared, State::Exclusive);
+                let shared = self.planted.bend(Mutant::OwnerStaysExclusive, shared, alone);
+                let keep = if keeps { shared } else { State::Invalid };
+                let epoch = self.planted.bend(Mutant::KeptCopyRenumbered, have, epoch);
+                let keep = Copy { state: keep, epoch };
                 self.hand_over(page, state, keep, (to, &grant), out)?;
             }
         }
@@ -251,8 +276,18 @@ impl Copies {
             State::Fresh if keep.state == State::Shared => {
                 return Err("a page never written is handed over whole");
             }
-            State::Fresh => {
+            State::Fresh if self.planted.is(Mutant::FreshAttached) => {
                 self.pages.insert(page, keep);
+                send_page(out);
+            }
+            State::Fresh => {
+                let state = self.planted.bend(Mutant::FreshKept, keep.state, State::Fresh);
+                let keep = Copy { state, ..keep };
+                self.pages.insert(page, keep);
+                out.send(to, grant(Payload::Zero), None);
+            }
+            _ if self.planted.is(Mutant::ZeroForUsed) => {
+                self.shrink(page, keep.state, keep.epoch, out);
                 out.send(to, grant(Payload::Zero), None);
             }
             _ if self.planted.is(Mutant::SendBeforeProtect) => {
@@ -270,7 +305,11 @@ impl Copies {
 
     fn shrink(&mut self, page: PageId, state: State, epoch: Epoch, out: &mut Outputs) {
         let before = self.pages.insert(page, Copy { state, epoch });
-        if before.is_some_and(|copy| copy.state.access() > state.access()) {
+        let unprotected = self.planted.is(match state {
+            State::Invalid => Mutant::DropUnprotected,
+            _ => Mutant::DowngradeUnprotected,
+        });
+        if before.is_some_and(|copy| copy.state.access() > state.access()) && !unprotected {
             out.push(Output::Protect { page, access: state.access() });
         }
     }
@@ -317,10 +356,6 @@ impl Demand {
             }
             Self::Invalidate { have } => Message::Invalidate { page, have },
         }
-    }
-
-    fn is_invalidate(self) -> bool {
-        matches!(self, Self::Invalidate { .. })
     }
 
     fn have(self) -> Epoch {

@@ -55,7 +55,10 @@ impl Directory {
         home_copy: HomeCopy,
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
-        let at_once = access == Access::Read && self.planted.is(Mutant::ReadDuringTransfer);
+        let at_once = self.planted.is(match access {
+            Access::Write => Mutant::WriteDuringTransfer,
+            Access::Read | Access::None => Mutant::ReadDuringTransfer,
+        });
         if let Some(transfer) = self.transfers.get_mut(&page).filter(|_| !at_once) {
             let waits = transfer.requester == from || transfer.queue.iter().any(|q| q.0 == from);
             if waits {
@@ -82,7 +85,7 @@ impl Directory {
             return Err("an ack is awaited, and names the copy that was to go");
         }
         transfer.awaited.remove(&from);
-        if transfer.awaited.is_empty() {
+        if transfer.awaited.is_empty() || self.planted.is(Mutant::OneAckEnough) {
             return self.complete(page, out);
         }
         Ok(())
@@ -120,21 +123,23 @@ impl Directory {
         home_copy: HomeCopy,
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
-        let rank = self.rank;
-        let forgotten = self.planted.is(Mutant::ReaderForgotten);
+        let (rank, planted) = (self.rank, self.planted);
         let entry = self.entry(page);
         if entry.holds(from) {
             return Err("a rank asks to read what it does not hold");
         }
         let epoch = entry.epoch.next();
         let fresh = entry.owner == rank && home_copy == HomeCopy::Fresh;
-        let right = if fresh { Right::Exclusive } else { Right::Shared };
+        let lie = planted.is(Mutant::ExclusiveWhileShared) && !entry.sharers.is_empty();
+        let right = if fresh || lie { Right::Exclusive } else { Right::Shared };
         let have = entry.owner_epoch;
-        out.send(entry.owner, Message::Forward { page, right, to: from, epoch, have }, None);
+        let owner = planted.bend(Mutant::HomeAsked, entry.owner, rank);
+        out.send(owner, Message::Forward { page, right, to: from, epoch, have }, None);
         entry.epoch = epoch;
         match right {
-            Right::Shared if forgotten => {}
+            Right::Shared if planted.is(Mutant::ReaderForgotten) => {}
             Right::Shared => {
+                let epoch = planted.bend(Mutant::ReaderMisnumbered, epoch, have);
                 entry.sharers.insert(from, epoch);
             }
             Right::Exclusive | Right::Modified => entry.pass_to(from, epoch),
@@ -150,15 +155,24 @@ impl Directory {
         page: PageId,
         out: &mut Outputs,
     ) -> BTreeMap<Rank, Epoch> {
-        let spared = self.planted.is(Mutant::OwnerSpared);
+        let planted = self.planted;
         let entry = self.entry(page);
         let mut others = core::mem::take(&mut entry.sharers);
+        if planted.is(Mutant::SharersKept) {
+            entry.sharers = others.clone();
+        }
         if let Some(epoch) = others.remove(&from) {
-            if !spared {
+            if !planted.is(Mutant::OwnerSpared) {
                 others.insert(entry.owner, entry.owner_epoch);
+            }
+            if planted.is(Mutant::RequesterInvalidated) {
+                others.insert(from, epoch);
             }
             entry.owner = from;
             entry.owner_epoch = epoch;
+        }
+        if planted.is(Mutant::SharerSkipped) {
+            others.pop_first();
         }
         for (&sharer, &have) in &others {
             out.send(sharer, Message::Invalidate { page, have }, None);
@@ -178,7 +192,7 @@ impl Directory {
             // After a write the home's copy has been used, by whoever owns the page.
             self.begin(from, page, access, HomeCopy::Used, out)?;
             if let Some(next) = self.transfers.get_mut(&page) {
-                next.queue = queue;
+                next.queue = self.planted.bend(Mutant::QueueCut, queue, VecDeque::new());
                 break;
             }
         }
@@ -186,18 +200,24 @@ impl Directory {
     }
 
     fn grant_write(&mut self, from: Rank, page: PageId, out: &mut Outputs) {
+        let planted = self.planted;
         let entry = self.entry(page);
         let epoch = entry.epoch.next();
         let right = Right::Modified;
-        if entry.owner == from {
+        if entry.owner == from || planted.is(Mutant::UpgradeAssumed) {
             let grant = Message::Grant { page, right, epoch, payload: Payload::Held };
             out.send(from, grant, None);
         } else {
             let have = entry.owner_epoch;
             out.send(entry.owner, Message::Forward { page, right, to: from, epoch, have }, None);
+            if planted.is(Mutant::OldOwnerListed) {
+                entry.sharers.insert(entry.owner, have);
+            }
         }
-        entry.epoch = epoch;
-        entry.pass_to(from, epoch);
+        entry.epoch = planted.bend(Mutant::WriteUncounted, epoch, entry.epoch);
+        if !planted.is(Mutant::OwnerUnchanged) {
+            entry.pass_to(from, planted.bend(Mutant::OwnerMisnumbered, epoch, entry.owner_epoch));
+        }
     }
 
     fn entry(&mut self, page: PageId) -> &mut Entry {

@@ -3,7 +3,7 @@ use crate::copy::{Copies, Demand, State};
 use crate::directory::{Directory, HomeCopy};
 use crate::io::{Call, Input, Output, Outputs, Violation};
 use crate::message::Message;
-use crate::mutant::Planted;
+use crate::mutant::{Mutant, Planted};
 use crate::{Access, PageId, Rank};
 
 /// What an engine is told at its birth; equal on all ranks but for `rank`.
@@ -34,6 +34,7 @@ pub struct Engine {
     rank: Rank,
     nodes: u16,
     pages: u64,
+    planted: Planted,
     copies: Copies,
     directory: Directory,
     barrier: Barrier,
@@ -62,6 +63,7 @@ impl Engine {
             rank,
             nodes,
             pages,
+            planted,
             copies: Copies::new(rank, hold == Hold::Timed, planted),
             directory: Directory::new(rank, planted),
             barrier: Barrier::new(nodes, planted),
@@ -78,12 +80,16 @@ impl Engine {
                 self.barrier.on_call(id, kind, &mut out);
             }
             Input::HoldOver { page } => self.copies.on_hold_over(page, self.home(page), &mut out),
+            Input::PeerLost { .. } if self.planted.is(Mutant::PeerLossIgnored) => {}
             Input::PeerLost { rank } => {
                 out.push(Output::Fail { violation: Violation::PeerLost { rank } });
             }
         }
         while let Some(message) = out.next_own() {
             self.on_message(self.rank, message, &mut out);
+            if self.planted.is(Mutant::OwnMessageLost) {
+                break;
+            }
         }
         out
     }
@@ -137,7 +143,7 @@ impl Engine {
             Message::Request { page, access } => {
                 self.require_home(page)?;
                 let home_copy = match self.copies.state(page, self.rank) {
-                    State::Fresh => HomeCopy::Fresh,
+                    State::Fresh if !self.planted.is(Mutant::FreshMistaken) => HomeCopy::Fresh,
                     _ => HomeCopy::Used,
                 };
                 self.directory.on_request(from, page, access, home_copy, out)

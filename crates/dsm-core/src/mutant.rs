@@ -2,62 +2,167 @@
 //!
 //! Only the `mutants` feature can plant one; without it every question is answered "no" at compile time.
 
-/// A bug the engine can be built with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    not(feature = "mutants"),
-    allow(unreachable_pub, reason = "public with the feature only")
-)]
-pub enum Mutant {
-    /// The owner copies the page out before it takes the write access away: a store in between is lost.
-    SendBeforeProtect,
-    /// The home hands the page to a writer without waiting for the sharers' acks.
-    GrantBeforeAcks,
-    /// A sharer acks an invalidation before it takes the access away.
-    AckBeforeDrop,
-    /// A sharer acks an invalidation that overtook its grant, and keeps the copy that comes.
-    AckBeforeGrant,
-    /// An owner that hands the page to a writer keeps a copy to read.
-    OwnerKeepsCopy,
-    /// A clean exclusive copy is opened for writing and still believed to be read only.
-    UpgradeUnnoticed,
-    /// Demands are met during the hold time.
-    HoldIgnored,
-    /// A fault on a page that another thread's fault already brought is not answered.
-    ResumeForgotten,
-    /// A demand that cannot be met at once is lost.
-    DemandForgotten,
-    /// A reader is not entered in the copyset.
-    ReaderForgotten,
-    /// A reader is served from the old owner while the sharers' acks for a writer are awaited.
-    ReadDuringTransfer,
-    /// Who waited behind a writer is not served after it.
-    QueueForgotten,
-    /// When a sharer becomes the writer, the owner's copy is not invalidated.
-    OwnerSpared,
-    /// The barrier opens when all ranks but one are there.
-    BarrierShort,
+/// Declares the bugs, each with what it is in words.
+macro_rules! mutants {
+    ($(#[doc = $what:literal] $name:ident,)*) => {
+        /// A bug the engine can be built with.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(
+            not(feature = "mutants"),
+            allow(unreachable_pub, reason = "public with the feature only")
+        )]
+        pub enum Mutant {
+            $(#[doc = $what] $name,)*
+        }
+
+        #[cfg(feature = "mutants")]
+        impl Mutant {
+            /// Every planted bug.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What the engine does wrong.
+            #[must_use]
+            pub fn what(self) -> &'static str {
+                match self {
+                    $(Self::$name => $what.trim_ascii(),)*
+                }
+            }
+        }
+    };
 }
 
-#[cfg(feature = "mutants")]
-impl Mutant {
-    /// Every planted bug.
-    pub const ALL: &[Self] = &[
-        Self::SendBeforeProtect,
-        Self::GrantBeforeAcks,
-        Self::AckBeforeDrop,
-        Self::AckBeforeGrant,
-        Self::OwnerKeepsCopy,
-        Self::UpgradeUnnoticed,
-        Self::HoldIgnored,
-        Self::ResumeForgotten,
-        Self::DemandForgotten,
-        Self::ReaderForgotten,
-        Self::ReadDuringTransfer,
-        Self::QueueForgotten,
-        Self::OwnerSpared,
-        Self::BarrierShort,
-    ];
+mutants! {
+    // A rank's copies: faults and requests.
+    /// A fault on a page that another thread's fault already brought is not answered.
+    ResumeForgotten,
+    /// A clean exclusive copy is opened for writing and still believed to be read only.
+    UpgradeUnnoticed,
+    /// A shared copy is opened for writing without asking, as if it were the only one.
+    SharedWritten,
+    /// The home opens its unused page and still believes that nobody ever used it.
+    FreshUnnoticed,
+    /// A fault sends a request although one for its page is under way.
+    RequestRepeated,
+
+    // A rank's copies: grants.
+    /// A page granted to be read is opened for writing.
+    GrantOverstepped,
+    /// The content that came with a grant is taken for zero.
+    ContentIgnored,
+    /// A grant does not end the request it answers.
+    RequestRemembered,
+    /// A granted copy keeps the epoch of the copy before it.
+    GrantUnnumbered,
+    /// Demands that waited for a grant are not looked at when it comes.
+    GrantUndrained,
+
+    // A rank's copies: hold times.
+    /// Demands are met during the hold time.
+    HoldIgnored,
+    /// A hold time never ends.
+    HoldForever,
+    /// Demands that waited for the end of a hold time are not looked at when it comes.
+    HoldOverUnheard,
+
+    // A rank's copies: demands.
+    /// A demand that cannot be met at once is lost.
+    DemandForgotten,
+    /// Of the demands put off, the first is met and the others are lost.
+    DemandsCut,
+    /// A demand that overtook its grant is met with the copy that is there.
+    DemandBeforeGrant,
+    /// A forward that overtook its grant is lost: the page is not here.
+    ForwardDropped,
+    /// A sharer acks an invalidation that overtook its grant, and keeps the copy that comes.
+    AckBeforeGrant,
+    /// A sharer acks an invalidation before it takes the access away.
+    AckBeforeDrop,
+    /// An ack names another copy than the one that went.
+    AckMisnumbered,
+    /// An owner that hands the page to a writer keeps a copy to read.
+    OwnerKeepsCopy,
+    /// An owner that hands out a shared copy believes its own to be the only one.
+    OwnerStaysExclusive,
+    /// An owner that hands out a shared copy gives its own the epoch of that one.
+    KeptCopyRenumbered,
+    /// The owner copies the page out before it takes the write access away: a store in between is lost.
+    SendBeforeProtect,
+    /// A page that was used is handed over as if it were zero.
+    ZeroForUsed,
+    /// A page never written is handed over with the bytes that happen to be there.
+    FreshAttached,
+    /// The home hands its unused page over and still believes to have it.
+    FreshKept,
+    /// A copy to write becomes one to read without the write access being taken away.
+    DowngradeUnprotected,
+    /// A copy is dropped without the access being taken away.
+    DropUnprotected,
+
+    // The directory: requests.
+    /// A page never used is handed out as if its content were somewhere.
+    FreshMistaken,
+    /// A reader is served from the old owner while the sharers' acks for a writer are awaited.
+    ReadDuringTransfer,
+    /// A writer is served while the sharers' acks for another one are awaited.
+    WriteDuringTransfer,
+    /// A reader is told that its copy is the only one.
+    ExclusiveWhileShared,
+    /// The home is asked for the content whoever the owner is.
+    HomeAsked,
+    /// A reader is not entered in the copyset.
+    ReaderForgotten,
+    /// A reader is entered with the epoch of the owner's copy.
+    ReaderMisnumbered,
+
+    // The directory: writers.
+    /// The home hands the page to a writer without waiting for the sharers' acks.
+    GrantBeforeAcks,
+    /// The first ack lets the writer in.
+    OneAckEnough,
+    /// The sharers are told to drop their copies and stay in the copyset.
+    SharersKept,
+    /// One sharer is not told to drop its copy.
+    SharerSkipped,
+    /// When a sharer becomes the writer, its own copy is invalidated.
+    RequesterInvalidated,
+    /// When a sharer becomes the writer, the owner's copy is not invalidated.
+    OwnerSpared,
+    /// A writer is granted the right alone, as if it still had a copy.
+    UpgradeAssumed,
+    /// The grant to a writer does not advance the page's epoch.
+    WriteUncounted,
+    /// A writer does not become the owner.
+    OwnerUnchanged,
+    /// A writer becomes the owner with the epoch of the owner before it.
+    OwnerMisnumbered,
+    /// The owner that handed its copy to a writer is kept as a sharer.
+    OldOwnerListed,
+    /// Who waited behind a writer is not served after it.
+    QueueForgotten,
+    /// Who waited behind a writer that waited behind a writer is not served after it.
+    QueueCut,
+
+    // The barrier.
+    /// The barrier opens when all ranks but one are there.
+    BarrierShort,
+    /// The end of the job does not wait for all ranks.
+    FinalizeShort,
+    /// One rank is not told that the barrier opened.
+    RankUnreleased,
+    /// Every rank is told twice that the barrier opened.
+    ReleasedTwice,
+    /// Arrivals at one barrier count for the next one.
+    ArrivalsKept,
+    /// A thread that passed the barrier is still believed to wait there.
+    CallKept,
+    /// Nobody notices that a rank leaves the job while another waits at the program's barrier.
+    MismatchMissed,
+
+    // The engine.
+    /// Of several messages of a rank to itself only the first is heard.
+    OwnMessageLost,
+    /// The loss of a peer is not answered.
+    PeerLossIgnored,
 }
 
 /// The bug planted in one engine, if any.
@@ -76,5 +181,10 @@ impl Planted {
     #[cfg(not(feature = "mutants"))]
     pub(crate) const fn is(self, _: Mutant) -> bool {
         false
+    }
+
+    /// What is right, or what is wrong where this bug is planted.
+    pub(crate) fn bend<T>(self, mutant: Mutant, right: T, wrong: T) -> T {
+        if self.is(mutant) { wrong } else { right }
     }
 }
