@@ -30,6 +30,8 @@ pub enum Promise {
     NoPanic,
     /// Nobody passes a barrier before all arrived.
     Barrier,
+    /// When a rank is gone, every other one ends the job.
+    EndsTogether,
     /// Something can happen as long as a thread is not done.
     NoDeadlock,
     /// From every state a state in which all threads are done can be reached.

@@ -37,6 +37,15 @@ impl World {
 
 /// What must hold when nothing can happen any more.
 pub(crate) fn require_good_end(world: &World) -> Result<(), Broken> {
+    if world.has_lost_a_rank() {
+        return match world.ranks().find(|rank| world.node(*rank).is_up()) {
+            None => Ok(()),
+            Some(rank) => {
+                let how = format!("rank {rank} goes on although another one is gone");
+                Err(Broken::new(Promise::EndsTogether, how))
+            }
+        };
+    }
     if !world.is_done() {
         return Err(Broken::new(
             Promise::NoDeadlock,

@@ -34,8 +34,7 @@ pub(crate) enum Content {
 impl Memory {
     pub(crate) fn new(nodes: u16, pages: u64) -> Self {
         let pages = usize::try_from(pages).expect("a world has few pages");
-        let nowhere = Cell { content: Content::Garbage, access: Access::None };
-        Self { pages, cells: vec![nowhere; usize::from(nodes) * pages], latest: vec![0; pages] }
+        Self { pages, cells: vec![NOWHERE; usize::from(nodes) * pages], latest: vec![0; pages] }
     }
 
     pub(crate) fn cell(&self, rank: Rank, page: PageId) -> Cell {
@@ -70,6 +69,12 @@ impl Memory {
         assert!(cell.access == Access::Write, "a store runs where it is permitted");
         cell.content = Content::Version(latest);
         Ok(())
+    }
+
+    /// A rank is gone, and its memory with it.
+    pub(crate) fn lose(&mut self, rank: Rank) {
+        let start = usize::from(rank.0) * self.pages;
+        self.cells[start..start + self.pages].fill(NOWHERE);
     }
 
     /// The memory of what this rank may not touch is given back.
@@ -144,3 +149,5 @@ impl Memory {
 fn index(page: PageId) -> usize {
     usize::try_from(page.0).expect("a world has few pages")
 }
+
+const NOWHERE: Cell = Cell { content: Content::Garbage, access: Access::None };

@@ -1,6 +1,6 @@
 use crate::tape::Tape;
 use crate::{Faults, Op, Setup, planted};
-use dsm_core::{Access, CallId, Config, Engine, Output, PageId, Rank};
+use dsm_core::{Access, BarrierKind, CallId, Config, Engine, Output, PageId, Rank};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
@@ -17,6 +17,9 @@ pub(crate) struct Node {
     pub(crate) faults: VecDeque<(PageId, Access)>,
     /// Pages whose minimum hold time runs.
     pub(crate) held: BTreeSet<PageId>,
+    pub(crate) life: Life,
+    /// The peers whose loss it was told of.
+    pub(crate) lost: BTreeSet<Rank>,
     /// What all of this feeds to a hash; forgotten when anything changes.
     tape: OnceCell<Tape>,
 }
@@ -42,6 +45,14 @@ pub(crate) enum ThreadState {
     Calling(CallId),
 }
 
+/// Whether a rank still takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Life {
+    Up,
+    /// It crashed, or ended the job for a good reason.
+    Down,
+}
+
 /// Whether the driver knows of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
@@ -61,6 +72,8 @@ impl Node {
             threads: scripts.cloned().map(Thread::new).collect(),
             faults: VecDeque::new(),
             held: BTreeSet::new(),
+            life: Life::Up,
+            lost: BTreeSet::new(),
             tape: OnceCell::new(),
         }
     }
@@ -68,6 +81,25 @@ impl Node {
     /// Whether the driver may take its next input.
     pub(crate) fn is_idle(&self) -> bool {
         self.outputs.is_empty()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.life == Life::Up
+    }
+
+    /// Whether some thread waits at this barrier.
+    pub(crate) fn waits_at(&self, kind: BarrierKind) -> bool {
+        let waits = |thread: &Thread| matches!(thread.state, ThreadState::Calling(_));
+        let mut waiting = self.threads.iter().filter(|thread| waits(thread));
+        waiting.any(|thread| thread.op().and_then(Op::barrier) == Some(kind))
+    }
+
+    /// Nothing happens here any more.
+    pub(crate) fn go_down(&mut self) {
+        self.life = Life::Down;
+        self.outputs.clear();
+        self.faults.clear();
+        self.held.clear();
     }
 
     /// Whether there are faults to read.
@@ -92,6 +124,8 @@ impl Node {
             self.outputs.hash(&mut tape);
             self.faults.hash(&mut tape);
             self.held.hash(&mut tape);
+            self.life.hash(&mut tape);
+            self.lost.hash(&mut tape);
             for thread in &self.threads {
                 tape.push(thread.next as u64);
                 thread.state.hash(&mut tape);
@@ -110,6 +144,8 @@ impl Clone for Node {
             threads: self.threads.clone(),
             faults: self.faults.clone(),
             held: self.held.clone(),
+            life: self.life,
+            lost: self.lost.clone(),
             tape: OnceCell::new(),
         }
     }
@@ -158,7 +194,7 @@ impl Thread {
 
     /// How many barriers it has passed or waits at, counted from the first.
     pub(crate) fn barriers_reached(&self) -> usize {
-        let at = self.script.iter().take(self.next).filter(|op| **op == Op::Barrier).count();
+        let at = self.script.iter().take(self.next).filter(|op| op.barrier().is_some()).count();
         at + usize::from(matches!(self.state, ThreadState::Calling(_)))
     }
 }

@@ -1,5 +1,5 @@
 use crate::Mutant;
-use dsm_core::{Access, Hold, PageId};
+use dsm_core::{Access, BarrierKind, Hold, PageId};
 use std::fmt;
 use std::rc::Rc;
 
@@ -64,6 +64,10 @@ pub enum Op {
     Move(PageId, PageId),
     /// Waits at the barrier of all ranks.
     Barrier,
+    /// Leaves the job, as all ranks must together. Nothing follows it.
+    Finalize,
+    /// Ends its rank without a word.
+    Crash,
 }
 
 impl Setup {
@@ -100,14 +104,24 @@ impl Op {
             Self::Load(page) => [Some((page, Access::Read)), None],
             Self::Store(page) => [Some((page, Access::Write)), None],
             Self::Move(from, to) => [Some((from, Access::Read)), Some((to, Access::Write))],
-            Self::Barrier => [None, None],
+            Self::Barrier | Self::Finalize | Self::Crash => [None, None],
         };
         needs.into_iter().flatten()
+    }
+
+    /// The barrier the operation waits at, if it does.
+    pub(crate) fn barrier(self) -> Option<BarrierKind> {
+        match self {
+            Self::Barrier => Some(BarrierKind::Program),
+            Self::Finalize => Some(BarrierKind::Finalize),
+            _ => None,
+        }
     }
 }
 
 /// Reads scripts: ranks are separated by `|`, threads of a rank by `/`, operations by spaces. `r0` loads
-/// from page 0, `w0` stores to it, `m0>1` moves from page 0 to page 1, `b` waits at the barrier.
+/// from page 0, `w0` stores to it, `m0>1` moves from page 0 to page 1, `b` waits at the barrier, `f` leaves
+/// the job, `x` ends its rank without a word.
 ///
 /// # Errors
 /// If an operation is none of these, names a page that is not there, or there are no ranks or too many.
@@ -122,7 +136,7 @@ pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Rc<[Op]>>>, ScriptError
 }
 
 fn op(word: &str, pages: u64) -> Result<Op, ScriptError> {
-    let expected = "r<page>, w<page>, m<page>><page> or b, of pages that are there";
+    let expected = "r<page>, w<page>, m<page>><page>, b, f or x, of pages that are there";
     let error = || ScriptError { word: word.to_owned(), expected };
     let page = |digits: &str| match digits.parse() {
         Ok(page) if page < pages => Ok(PageId(page)),
@@ -136,6 +150,8 @@ fn op(word: &str, pages: u64) -> Result<Op, ScriptError> {
             Ok(Op::Move(page(from)?, page(to)?))
         }
         Some(("b", "")) => Ok(Op::Barrier),
+        Some(("f", "")) => Ok(Op::Finalize),
+        Some(("x", "")) => Ok(Op::Crash),
         _ => Err(error()),
     }
 }
@@ -162,6 +178,8 @@ impl fmt::Display for Op {
             Self::Store(page) => write!(f, "w{page}"),
             Self::Move(from, to) => write!(f, "m{from}>{to}"),
             Self::Barrier => f.write_str("b"),
+            Self::Finalize => f.write_str("f"),
+            Self::Crash => f.write_str("x"),
         }
     }
 }
@@ -189,11 +207,11 @@ mod tests {
 
     #[test]
     fn a_script_reads_back_as_written() {
-        let text = "r0 w1 / b | m0>1 |  / w0";
+        let text = "r0 w1 / b x | m0>1 |  / w0 f";
         let setup = Setup::new(2, text).unwrap();
         assert_eq!(setup.nodes(), 3);
         let shown = setup.to_string();
-        assert!(shown.ends_with("scripts r0 w1 / b | m0>1 |  / w0"), "{shown}");
+        assert!(shown.ends_with("scripts r0 w1 / b x | m0>1 |  / w0 f"), "{shown}");
     }
 
     #[test]

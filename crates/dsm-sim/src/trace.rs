@@ -57,6 +57,7 @@ pub(crate) fn line(world: &World, step: Step) -> String {
             None => format!("rank {to} hears nothing"),
         },
         Step::HoldOver(rank, page) => format!("rank {rank} has held page {page} long enough"),
+        Step::Lose(from, to) => format!("rank {to} learns that rank {from} is gone"),
     }
 }
 

@@ -3,8 +3,8 @@ use crate::node::{Fault, Node, Thread, ThreadState, change};
 use crate::tape::{Tape, digest};
 use crate::{Arrival, Broken, Faults, Op, Promise, Setup, Watch};
 use dsm_core::{
-    Access, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId, Rank,
-    Source,
+    Access, Attachment, BarrierKind, Call, CallId, Engine, Hold, Input, Message, Output, PageId,
+    Rank, Source, Violation,
 };
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -51,6 +51,8 @@ pub enum Step {
     Deliver(Rank, Rank),
     /// A page's minimum hold time is over.
     HoldOver(Rank, PageId),
+    /// The second rank learns that the first is gone, and hears no more from it.
+    Lose(Rank, Rank),
 }
 
 impl World {
@@ -80,10 +82,15 @@ impl World {
         self.sent
     }
 
-    /// Whether every thread has done its script.
+    /// Whether every thread has done its script, or went down with its rank.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.nodes.iter().all(|node| node.threads.iter().all(|thread| thread.op().is_none()))
+        let done = |node: &Node| node.threads.iter().all(|thread| thread.op().is_none());
+        self.nodes.iter().all(|node| !node.is_up() || done(node))
+    }
+
+    pub(crate) fn has_lost_a_rank(&self) -> bool {
+        self.nodes.iter().any(|node| !node.is_up())
     }
 
     /// Everything that can happen next, in a fixed order.
@@ -92,6 +99,9 @@ impl World {
         let mut steps = Vec::new();
         for rank in self.ranks() {
             let node = self.node(rank);
+            if !node.is_up() {
+                continue;
+            }
             let runs = |&thread: &usize| self.can_run(node, rank, thread);
             let threads = (0..node.threads.len()).filter(runs);
             steps.extend(threads.map(|thread| Step::Run(rank, thread)));
@@ -112,6 +122,9 @@ impl World {
                         false => Step::Deliver(from, rank),
                     }
                 }));
+                if !self.node(from).is_up() && !node.lost.contains(&from) {
+                    steps.push(Step::Lose(from, rank));
+                }
             }
             steps.extend(node.held.iter().map(|&page| Step::HoldOver(rank, page)));
         }
@@ -124,7 +137,7 @@ impl World {
             Some(op) if thread.state == ThreadState::Running => match self.missing(rank, op) {
                 // A page it needs is not there: it faults.
                 Some(_) => self.setup.faults != Faults::AtOnce || node.is_idle(),
-                None => op != Op::Barrier || node.is_idle(),
+                None => op.barrier().is_none() || node.is_idle(),
             },
             _ => false,
         }
@@ -157,9 +170,17 @@ impl World {
                 change(&mut self.nodes[at(rank)]).held.remove(&page);
                 self.handle(rank, Input::HoldOver { page })?;
             }
+            Step::Lose(from, to) => {
+                let wire = self.wire_index(from, to);
+                self.wires[wire] = Rc::default();
+                change(&mut self.nodes[at(to)]).lost.insert(from);
+                self.handle(to, Input::PeerLost { rank: from })?;
+            }
         }
         match self.setup.watch {
-            Watch::Everything => self.memory.check(|page, version| self.is_flying(page, version)),
+            Watch::Everything => self
+                .memory
+                .check(|page, version| self.is_flying(page, version) || self.has_lost_a_rank()),
             Watch::Program => Ok(()),
         }
     }
@@ -175,9 +196,13 @@ impl World {
             node.threads[thread].state = ThreadState::Stopped { page, access, fault };
             return if told { self.handle(rank, Input::Fault { page, access }) } else { Ok(()) };
         }
-        if op == Op::Barrier {
+        if op == Op::Crash {
+            self.go_down(rank);
+            return Ok(());
+        }
+        if let Some(kind) = op.barrier() {
             let id = CallId(thread as u64);
-            let call = Call::Barrier(BarrierKind::Program);
+            let call = Call::Barrier(kind);
             change(&mut self.nodes[at(rank)]).threads[thread].state = ThreadState::Calling(id);
             return self.handle(rank, Input::Call { id, call });
         }
@@ -235,12 +260,36 @@ impl World {
                 let how = format!("rank {rank} refused call {}: {why:?}", id.0);
                 return Err(Broken::new(Promise::NoFailure, how));
             }
-            Output::Fail { violation } => {
-                let how = format!("rank {rank} ends the job: {violation}");
-                return Err(Broken::new(Promise::NoFailure, how));
-            }
+            Output::Fail { violation } => return self.fail(rank, violation),
         }
         Ok(())
+    }
+
+    /// A rank ends the job. Among honest ranks it must have a reason.
+    fn fail(&mut self, rank: Rank, violation: Violation) -> Result<(), Broken> {
+        let is_true = match violation {
+            Violation::PeerLost { rank: lost } => self.node(rank).lost.contains(&lost),
+            Violation::BarrierMismatch { waiting, leaving } => {
+                self.node(waiting).waits_at(BarrierKind::Program)
+                    && self.node(leaving).waits_at(BarrierKind::Finalize)
+            }
+            Violation::Unexpected { .. } | Violation::BadFault { .. } => false,
+        };
+        if is_true {
+            self.go_down(rank);
+            return Ok(());
+        }
+        let how = format!("rank {rank} ends the job: {violation}");
+        Err(Broken::new(Promise::NoFailure, how))
+    }
+
+    fn go_down(&mut self, rank: Rank) {
+        change(&mut self.nodes[at(rank)]).go_down();
+        self.memory.lose(rank);
+        for from in self.ranks() {
+            let wire = self.wire_index(from, rank);
+            self.wires[wire] = Rc::default();
+        }
     }
 
     fn protect(&mut self, rank: Rank, page: PageId, access: Access) -> Result<(), Broken> {
@@ -294,10 +343,12 @@ impl World {
             let how = format!("rank {from} sends {message:?} without having the page");
             return Err(Broken::new(Promise::ContentKept, how));
         }
-        let wire = self.wire_index(from, to);
-        let packet = Packet { message, content, arriving: false };
-        Rc::make_mut(&mut self.wires[wire]).push_back(packet);
         self.sent += 1;
+        if self.node(to).is_up() {
+            let wire = self.wire_index(from, to);
+            let packet = Packet { message, content, arriving: false };
+            Rc::make_mut(&mut self.wires[wire]).push_back(packet);
+        }
         Ok(())
     }
 
@@ -357,7 +408,7 @@ impl World {
     /// When the last output is carried out: engine and memory agree, and unused memory is given back.
     fn settle(&mut self, rank: Rank) -> Result<(), Broken> {
         let node = self.node(rank);
-        if !node.is_idle() {
+        if !node.is_idle() || !node.is_up() {
             return Ok(());
         }
         for page in self.pages().filter(|_| self.setup.watch == Watch::Everything) {
@@ -375,6 +426,40 @@ impl World {
     #[must_use]
     pub fn is_stopped(&self, rank: Rank) -> bool {
         self.node(rank).threads.iter().any(Thread::is_stopped)
+    }
+
+    /// The engine that a step is about to give an input, and the input.
+    pub(crate) fn input_of(&self, step: Step) -> Option<(&Engine, Input)> {
+        let (rank, input) = match step {
+            Step::Run(rank, thread) => {
+                let op = self.node(rank).threads[thread].op()?;
+                let input = match (self.missing(rank, op), op.barrier()) {
+                    (Some((page, access)), _) if self.setup.faults == Faults::AtOnce => {
+                        Input::Fault { page, access }
+                    }
+                    (None, Some(kind)) => {
+                        Input::Call { id: CallId(thread as u64), call: Call::Barrier(kind) }
+                    }
+                    _ => return None,
+                };
+                (rank, input)
+            }
+            Step::TellFault(rank) => {
+                let &(page, access) = self.node(rank).faults.front()?;
+                (rank, Input::Fault { page, access })
+            }
+            Step::Deliver(from, to) => {
+                (to, Input::Message { from, message: *self.front(from, to)? })
+            }
+            Step::HoldOver(rank, page) => (rank, Input::HoldOver { page }),
+            Step::Lose(from, to) => (to, Input::PeerLost { rank: from }),
+            Step::ReadFaults(_) | Step::CarryOut(_) | Step::Arrive(..) => return None,
+        };
+        Some((&self.node(rank).engine, input))
+    }
+
+    pub(crate) fn is_up(&self, rank: Rank) -> bool {
+        self.node(rank).is_up()
     }
 
     pub(crate) fn operations_done(&self, rank: Rank, thread: usize) -> usize {

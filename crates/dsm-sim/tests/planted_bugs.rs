@@ -20,16 +20,25 @@ fn every_mutant() -> impl Iterator<Item = Mutant> {
 }
 
 #[test]
-fn monitors_find_them_in_small_worlds() {
-    check_states(every_mutant(), Watch::Everything);
+fn there_are_many() {
+    assert!(Mutant::ALL.len() >= 50, "{}", Mutant::ALL.len());
+    assert!(every_mutant().all(|mutant| mutant.what().len() > 20));
 }
 
-/// Loads that run between the outputs of a driver find what monitors find, a few steps later. A hold
-/// time cut short breaks no program; it only may keep one from getting on.
+#[test]
+fn monitors_find_them_in_small_worlds() {
+    check_states(every_mutant().filter(|m| *m != Mutant::QueueCut), Watch::Everything);
+}
+
+/// Loads that run between the outputs of a driver find what monitors find, a few steps later.
 #[test]
 fn programs_notice_them_in_small_worlds() {
-    check_states(every_mutant().filter(|m| *m != Mutant::HoldIgnored), Watch::Program);
+    let unnoticed = [Mutant::HoldIgnored, Mutant::QueueCut];
+    check_states(every_mutant().filter(|m| !unnoticed.contains(m)), Watch::Program);
 }
+
+// A hold time cut short breaks no program; it only may keep one from getting on. For QueueCut five ranks
+// must want one page: a writer, a sharer that holds it up, and three that wait. Random schedules find it.
 
 #[test]
 fn random_schedules_find_them() {
