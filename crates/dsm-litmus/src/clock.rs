@@ -1,7 +1,8 @@
 //! The time that all ranks of one host share.
 
+use crate::hub::{Hub, HubError};
 use rustix::time::{ClockId, clock_gettime};
-use std::hint;
+use std::{fs, hint};
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 #[must_use]
@@ -24,4 +25,16 @@ pub fn compute_for(duration_ns: u64) {
     if duration_ns > 0 {
         compute_until(now_ns() + duration_ns);
     }
+}
+
+/// Whether all ranks read the same clock, because they run on the same kernel.
+///
+/// # Errors
+/// If the ranks cannot talk.
+pub fn is_shared(hub: &mut Hub) -> Result<bool, HubError> {
+    // Without it nothing is known, and no two ranks are alike.
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boots = hub.gather(boot)?;
+    let same = boots.iter().all(|boot| !boot.is_empty() && *boot == boots[0]);
+    Ok(hub.spread(vec![u8::from(same)])? == [1])
 }
