@@ -1,3 +1,9 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{BarrierEvent, BarrierSituation, BarrierState};
+
 use crate::io::Outputs;
 use crate::message::{BarrierKind, Message};
 use crate::mutant::{Mutant, Planted};

@@ -1,3 +1,9 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{Asker, HomeEvent, HomeSituation, HomeState, Owner};
+
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};

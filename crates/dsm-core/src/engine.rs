@@ -1,3 +1,9 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::Situation;
+
 use crate::barrier::{Barrier, COORDINATOR};
 use crate::copy::{Copies, Demand, State};
 use crate::directory::{Directory, HomeCopy};
@@ -72,6 +78,11 @@ impl Engine {
 
     /// Takes one input. The outputs must be carried out, in order, before the next.
     pub fn handle(&mut self, input: Input) -> Outputs {
+        self.take(input, |_, _| ())
+    }
+
+    /// Takes an input, and tells of each message of this rank to itself before it is taken.
+    fn take(&mut self, input: Input, mut watch: impl FnMut(&Self, Message)) -> Outputs {
         let mut out = Outputs::new(self.rank);
         match input {
             Input::Fault { page, access } => self.on_fault(page, access, &mut out),
@@ -86,6 +97,7 @@ impl Engine {
             }
         }
         while let Some(message) = out.next_own() {
+            watch(self, message);
             self.on_message(self.rank, message, &mut out);
             if self.planted.is(Mutant::OwnMessageLost) {
                 break;

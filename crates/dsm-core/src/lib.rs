@@ -28,3 +28,10 @@ pub use message::{BarrierKind, Message, Payload, Right};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use types::{Access, Epoch, PageId, Rank};
+#[cfg(feature = "mutants")]
+pub use {
+    barrier::{BarrierEvent, BarrierSituation, BarrierState},
+    copy::{CopyContent, CopyEvent, CopySituation, CopyState, Which},
+    directory::{Asker, HomeEvent, HomeSituation, HomeState, Owner},
+    engine::Situation,
+};

@@ -1,7 +1,7 @@
 use crate::rng::Rng;
 use crate::{Arrival, Faults, Mutant, Op, Setup, Watch};
 use dsm_core::{Hold, PageId};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A world drawn at random: 2 to 5 ranks, 1 to 4 pages, 1 or 2 threads a rank, and how they end.
 pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
@@ -26,7 +26,7 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
         scripts.push(threads);
     }
     end(rng, &mut scripts);
-    let shared = |threads: Vec<Vec<Op>>| threads.into_iter().map(Rc::from).collect();
+    let shared = |threads: Vec<Vec<Op>>| threads.into_iter().map(Arc::from).collect();
     Setup {
         pages,
         scripts: scripts.into_iter().map(shared).collect(),

@@ -1,6 +1,6 @@
 use crate::calm::require_good_end;
 use crate::seen::Seen;
-use crate::{Broken, Counterexample, Path, Promise, Setup, World};
+use crate::{Broken, Counterexample, Path, Promise, Setup, Step, World};
 use std::fmt;
 
 /// What an exploration looked at without finding anything.
@@ -31,7 +31,22 @@ pub struct Limits {
 /// # Panics
 /// If there are more states than the limit: nothing is known then.
 pub fn explore(setup: &Setup, limits: Limits) -> Result<Exploration, Box<Counterexample>> {
-    Explorer::new(setup, limits).explore()
+    explore_watching(setup, limits, &mut |_, _| ())
+}
+
+/// The same, and tells of each step before it is taken.
+///
+/// # Errors
+/// As [`explore`].
+///
+/// # Panics
+/// As [`explore`].
+pub fn explore_watching(
+    setup: &Setup,
+    limits: Limits,
+    watcher: &mut dyn FnMut(&World, Step),
+) -> Result<Exploration, Box<Counterexample>> {
+    Explorer::new(setup, limits).explore(watcher)
 }
 
 struct Explorer<'a> {
@@ -75,7 +90,10 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn explore(mut self) -> Result<Exploration, Box<Counterexample>> {
+    fn explore(
+        mut self,
+        watcher: &mut dyn FnMut(&World, Step),
+    ) -> Result<Exploration, Box<Counterexample>> {
         let start = World::new(self.setup.clone());
         self.seen.insert(start.digest());
         self.origins.push((0, 0));
@@ -84,7 +102,7 @@ impl<'a> Explorer<'a> {
         loop {
             let mut next = Vec::new();
             for (number, world) in level {
-                self.expand(number, &world, &mut next)?;
+                self.expand(number, &world, &mut next, watcher)?;
             }
             if next.is_empty() {
                 break;
@@ -102,6 +120,7 @@ impl<'a> Explorer<'a> {
         number: u32,
         world: &World,
         next: &mut Vec<(u32, World)>,
+        watcher: &mut dyn FnMut(&World, Step),
     ) -> Result<(), Box<Counterexample>> {
         let steps = world.steps();
         self.done.push(world.is_done());
@@ -110,6 +129,7 @@ impl<'a> Explorer<'a> {
             require_good_end(world).map_err(|broken| self.counterexample(broken, number, None))?;
         }
         for (choice, &step) in (0..).zip(&steps) {
+            watcher(world, step);
             let mut world = world.clone();
             let taken = world.take(step);
             taken.map_err(|broken| self.counterexample(broken, number, Some(choice)))?;

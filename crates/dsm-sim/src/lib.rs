@@ -14,6 +14,8 @@ mod broken;
 mod calm;
 pub mod check;
 mod counterexample;
+#[cfg(feature = "mutants")]
+mod coverage;
 mod draw;
 mod explore;
 pub mod history;
@@ -33,7 +35,9 @@ mod worlds;
 
 pub use broken::{Broken, Promise};
 pub use counterexample::Counterexample;
-pub use explore::{Exploration, Limits, explore};
+#[cfg(feature = "mutants")]
+pub use coverage::{Coverage, Gap};
+pub use explore::{Exploration, Limits, explore, explore_watching};
 pub use hunt::{Found, hunt_schedules, hunt_states};
 pub use planted::Mutant;
 pub use roam::{Roamed, drawn_setup, roam, roam_watching};

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// One rank: its engine, what its driver has yet to carry out, and its threads.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct Node {
 /// One thread of a program.
 #[derive(Clone, Debug)]
 pub(crate) struct Thread {
-    script: Rc<[Op]>,
+    script: Arc<[Op]>,
     next: usize,
     pub(crate) state: ThreadState,
 }
@@ -152,7 +153,7 @@ impl Clone for Node {
 }
 
 impl Thread {
-    pub(crate) fn new(script: Rc<[Op]>) -> Self {
+    pub(crate) fn new(script: Arc<[Op]>) -> Self {
         Self { script, next: 0, state: ThreadState::Running }
     }
 

@@ -1,7 +1,7 @@
 use crate::Mutant;
 use dsm_core::{Access, BarrierKind, Hold, PageId};
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What a world is made of. Two worlds of equal setup behave the same.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Setup {
     /// The bug planted in every engine, if any.
     pub mutant: Option<Mutant>,
     /// What each thread of each rank does, rank by rank. Its length is the number of ranks.
-    pub scripts: Vec<Vec<Rc<[Op]>>>,
+    pub scripts: Vec<Vec<Arc<[Op]>>>,
 }
 
 /// How a page's bytes come in.
@@ -125,7 +125,7 @@ impl Op {
 ///
 /// # Errors
 /// If an operation is none of these, names a page that is not there, or there are no ranks or too many.
-pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Rc<[Op]>>>, ScriptError> {
+pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Arc<[Op]>>>, ScriptError> {
     let thread = |text: &str| text.split_whitespace().map(|word| op(word, pages)).collect();
     let rank = |text: &str| text.split('/').map(thread).collect();
     let all: Vec<_> = text.split('|').map(rank).collect::<Result<_, _>>()?;
@@ -193,8 +193,8 @@ impl fmt::Display for Setup {
             write!(f, ", planted bug {mutant:?}")?;
         }
         f.write_str(", scripts ")?;
-        let thread = |ops: &Rc<[Op]>| ops.iter().map(Op::to_string).collect::<Vec<_>>().join(" ");
-        let rank = |r: &Vec<Rc<[Op]>>| r.iter().map(thread).collect::<Vec<_>>().join(" / ");
+        let thread = |ops: &Arc<[Op]>| ops.iter().map(Op::to_string).collect::<Vec<_>>().join(" ");
+        let rank = |r: &Vec<Arc<[Op]>>| r.iter().map(thread).collect::<Vec<_>>().join(" / ");
         f.write_str(&scripts.iter().map(rank).collect::<Vec<_>>().join(" | "))
     }
 }

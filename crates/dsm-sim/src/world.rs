@@ -3,13 +3,14 @@ use crate::node::{Fault, Node, Thread, ThreadState, change};
 use crate::tape::{Tape, digest};
 use crate::{Arrival, Broken, Faults, Op, Promise, Setup, Watch};
 use dsm_core::{
-    Access, Attachment, BarrierKind, Call, CallId, Engine, Hold, Input, Message, Output, PageId,
-    Rank, Source, Violation,
+    Access, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId, Rank,
+    Source, Violation,
 };
 use std::collections::VecDeque;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A cluster at one instant: engines, memory, wires, programs.
 ///
@@ -429,7 +430,8 @@ impl World {
     }
 
     /// The engine that a step is about to give an input, and the input.
-    pub(crate) fn input_of(&self, step: Step) -> Option<(&Engine, Input)> {
+    #[cfg(feature = "mutants")]
+    pub(crate) fn input_of(&self, step: Step) -> Option<(&dsm_core::Engine, Input)> {
         let (rank, input) = match step {
             Step::Run(rank, thread) => {
                 let op = self.node(rank).threads[thread].op()?;
@@ -467,7 +469,7 @@ impl World {
     }
 
     /// Replaces what one rank's first thread does; all threads must be done.
-    pub(crate) fn assign(&mut self, rank: Rank, script: Rc<[Op]>) {
+    pub(crate) fn assign(&mut self, rank: Rank, script: Arc<[Op]>) {
         assert!(self.is_done(), "a new script follows a finished one");
         let node = change(&mut self.nodes[at(rank)]);
         node.threads.truncate(1);

@@ -26,10 +26,12 @@ pub enum When {
 
 /// The worlds that every change of the protocol must pass: small ones first.
 pub const WORLDS: &[NamedWorld] = &[
+    world("1x1", 1, "r0 w0 b r0 f / w0").batched(),
     world("2x1", 1, "r0 w0 r0 | w0 r0 w0"),
     world("2x1-hold", 1, "r0 w0 r0 | w0 r0 w0").held(),
     world("2x1-mismatch", 1, "w0 b | r0 f"),
     world("2x1-lost", 1, "w0 r0 | r0 w0 / x"),
+    world("2x1-late", 1, "r0 w0 | r0 w0 / r0").held().posted(),
     world("2x1-posted", 1, "w0 | w0 / r0").posted(),
     world("2x2-move", 2, "m0>1 | m1>0"),
     world("2x1-threads", 1, "r0 w0 / w0 | w0 / r0"),
@@ -63,6 +65,13 @@ impl NamedWorld {
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         WORLDS.iter().find(|world| world.name == name)
+    }
+
+    /// Whether it is explored in about a second.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        let place = |name| WORLDS.iter().position(|world| world.name == name);
+        place(self.name) < place(FIRST_LARGE)
     }
 
     /// Its setup, with or without a bug in it.
@@ -102,6 +111,9 @@ impl NamedWorld {
         self
     }
 }
+
+/// It and those after it have more than 100,000 states.
+const FIRST_LARGE: &str = "3x1-split";
 
 const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
     let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);

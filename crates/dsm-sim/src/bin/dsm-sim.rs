@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dsm_core::{Hold, Mutant};
-use dsm_sim::{Arrival, Faults, Limits, NamedWorld, Path, Setup, WORLDS, Watch, When};
+use dsm_sim::{Arrival, Coverage, Faults, Limits, NamedWorld, Path, Setup, WORLDS, Watch, When};
 use dsm_sim::{drawn_setup, explore, hunt_schedules, hunt_states, roam, tell};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -75,6 +75,12 @@ enum Command {
         mutant: Option<Mutant>,
         /// Random schedules to try for each
         #[arg(long, default_value_t = 20_000)]
+        schedules: u64,
+    },
+    /// Show which pairs of a state and what reaches it occur, and why the others cannot
+    Coverage {
+        /// Random schedules to run
+        #[arg(long, default_value_t = 5_000)]
         schedules: u64,
     },
     /// List the known worlds
@@ -178,6 +184,7 @@ fn obey(command: Command) -> Result<Verdict> {
             Ok(Verdict::Kept)
         }
         Command::Mutants { mutant, schedules } => Ok(hunt(mutant, schedules)),
+        Command::Coverage { schedules } => cover(schedules),
         Command::Worlds => {
             WORLDS.iter().for_each(|world| println!("{:16} {}", world.name, world.setup(None)));
             Ok(Verdict::Kept)
@@ -262,6 +269,19 @@ fn hunt(only: Option<Mutant>, schedules: u64) -> Verdict {
         if by_states.is_some() && by_schedules.is_some() { Verdict::Kept } else { Verdict::Broken }
     });
     hunted.fold(Verdict::Kept, Verdict::and)
+}
+
+/// Every situation must occur, or be impossible as the rules say.
+fn cover(schedules: u64) -> Result<Verdict> {
+    let mut coverage = Coverage::default();
+    for world in WORLDS.iter().filter(|world| world.when == When::Always && world.is_small()) {
+        coverage.explore(&world.setup(None))?;
+    }
+    (1..=schedules).try_for_each(|seed| coverage.roam(seed))?;
+    println!("{coverage}");
+    let gaps = coverage.gaps();
+    gaps.iter().for_each(|gap| println!("{gap:?}"));
+    Ok(if gaps.is_empty() { Verdict::Kept } else { Verdict::Broken })
 }
 
 impl OwnWorld {

@@ -1,0 +1,167 @@
+//! Which pairs of a state and what reaches it occur, and why the others cannot.
+//!
+//! A pair is a [`Situation`]. Those that occur are seen from outside while worlds run; each of the others
+//! has a rule that says why honest ranks never make it, and what the engine answers when somebody lies.
+//! Engines that were seen are told such lies, to show that it does.
+
+mod barriers;
+mod copies;
+mod homes;
+mod lies;
+mod table;
+
+use crate::{Counterexample, Limits, Setup, Step, World, explore_watching, roam_watching};
+use dsm_core::{Engine, Input, Situation};
+use std::collections::BTreeMap;
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Coverage {
+    /// How often each situation occurred, and some engines that it was about to happen to.
+    seen: BTreeMap<Situation, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    times: u64,
+    engines: Vec<Engine>,
+    next_sample: u64,
+}
+
+/// Whether a situation can occur among honest ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Possible,
+    Impossible { why: &'static str, answer: Answer },
+}
+
+/// What an engine answers in a situation that cannot occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    /// It ends the job.
+    Fails,
+    /// It goes on: it cannot tell, puts it off, or bears it.
+    GoesOn,
+    /// Nothing can be shown: its state does not occur either.
+    Unasked,
+}
+
+/// What is wrong with a coverage.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gap {
+    /// It can occur by the rules, and did not.
+    NotSeen(Situation),
+    /// It cannot occur by the rules, and did.
+    Seen(Situation),
+    /// No engine that was seen can be brought there.
+    NotAsked(Situation),
+    /// The engine answers something else than the rules say.
+    Answered(Situation),
+}
+
+impl Coverage {
+    /// Notes all situations of one world, in every state.
+    ///
+    /// # Errors
+    /// If a promise is broken.
+    pub fn explore(&mut self, setup: &Setup) -> Result<(), Box<Counterexample>> {
+        explore_watching(setup, Limits::default(), &mut |world, step| self.note(world, step))?;
+        Ok(())
+    }
+
+    /// Notes the situations of one random schedule.
+    ///
+    /// # Errors
+    /// If a promise is broken.
+    pub fn roam(&mut self, seed: u64) -> Result<(), Box<Counterexample>> {
+        roam_watching(seed, &mut |world, step| self.note(world, step))?;
+        Ok(())
+    }
+
+    /// Everything that is not as the rules say.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let answers = self.ask();
+        all()
+            .filter_map(|(situation, verdict)| {
+                let (seen, answer) = (self.seen.contains_key(&situation), answers.get(&situation));
+                match (verdict, answer) {
+                    (Verdict::Possible, _) if seen => None,
+                    (Verdict::Possible, _) => Some(Gap::NotSeen(situation)),
+                    (Verdict::Impossible { .. }, _) if seen => Some(Gap::Seen(situation)),
+                    (Verdict::Impossible { answer: Answer::Unasked, .. }, None) => None,
+                    (Verdict::Impossible { .. }, None) => Some(Gap::NotAsked(situation)),
+                    (Verdict::Impossible { answer, .. }, Some(given)) if answer == *given => None,
+                    (Verdict::Impossible { .. }, Some(_)) => Some(Gap::Answered(situation)),
+                }
+            })
+            .collect()
+    }
+
+    /// How many situations can occur, and how many of them did.
+    #[must_use]
+    pub fn figures(&self) -> (usize, usize) {
+        let possible = all().filter(|(_, verdict)| *verdict == Verdict::Possible);
+        let (mut can, mut did) = (0, 0);
+        for (situation, _) in possible {
+            can += 1;
+            did += usize::from(self.seen.contains_key(&situation));
+        }
+        (can, did)
+    }
+
+    fn note(&mut self, world: &World, step: Step) {
+        let Some((engine, input)) = world.input_of(step) else { return };
+        let outputs = engine.clone().handle_watched(input, &mut |engine, input| {
+            let Some(situation) = engine.situation(input) else { return };
+            let seen = self.seen.entry(situation).or_default();
+            seen.times += 1;
+            if seen.times == seen.next_sample {
+                seen.engines.push(engine.clone());
+                seen.next_sample *= SAMPLE_GROWTH;
+            }
+        });
+        drop(outputs);
+    }
+
+    /// What engines that were seen answer to everything somebody could say to them.
+    fn ask(&self) -> BTreeMap<Situation, Answer> {
+        let mut answers = BTreeMap::new();
+        for engine in self.seen.values().flat_map(|seen| &seen.engines) {
+            lies::tell(engine, |situation, answer| {
+                let worst = answers.entry(situation).or_insert(answer);
+                *worst = answer.max(*worst);
+            });
+        }
+        answers
+    }
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { times: 0, engines: Vec::new(), next_sample: 1 }
+    }
+}
+
+/// Every situation there is a word for, with what the rules say about it.
+fn all() -> impl Iterator<Item = (Situation, Verdict)> {
+    let copies = copies::all().map(|s| (Situation::Copy(s), copies::verdict(s)));
+    let homes = homes::all().map(|s| (Situation::Home(s), homes::verdict(s)));
+    let barriers = barriers::all().map(|s| (Situation::Barrier(s), barriers::verdict(s)));
+    copies.chain(homes).chain(barriers)
+}
+
+fn impossible(answer: Answer, why: &'static str) -> Verdict {
+    Verdict::Impossible { why, answer }
+}
+
+fn input_fails(engine: &Engine, input: Input) -> Answer {
+    let fails = |output| matches!(output, dsm_core::Output::Fail { .. });
+    match engine.clone().handle(input).into_iter().any(fails) {
+        true => Answer::Fails,
+        false => Answer::GoesOn,
+    }
+}
+
+/// An engine is kept of the first time, the 8th, the 64th and so on: later ones have seen more.
+const SAMPLE_GROWTH: u64 = 8;
