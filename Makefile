@@ -33,7 +33,7 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products examples test-programs run test install uninstall clean help
+.PHONY: all products examples test-programs run test prove install uninstall clean help
 
 all: products examples ## build everything into bin/, lib/ and include/ (the default)
 
@@ -72,6 +72,9 @@ run: all ## build, then start exemple and token on three ranks of this machine
 test: all test-programs ## run every test (installs or names missing Debian packages)
 	@scripts/test-packages
 	@scripts/test $(CARGO)
+
+prove: all ## show the figures behind the promises of consistency (ten minutes; MINUTES=n for longer)
+	@scripts/prove
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
