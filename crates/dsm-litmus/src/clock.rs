@@ -2,7 +2,7 @@
 
 use crate::hub::{Hub, HubError};
 use rustix::time::{ClockId, clock_gettime};
-use std::{fs, hint};
+use std::{fs, hint, thread};
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 #[must_use]
@@ -13,17 +13,29 @@ pub fn now_ns() -> u64 {
     s * 1_000_000_000 + ns
 }
 
-/// Computes until this time: the calling thread keeps its processor, as a program between two accesses.
-pub fn compute_until(time_ns: u64) {
+/// What a thread does between two accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manner {
+    /// It computes and keeps its processor: a page server of this host may have to wait for one.
+    Computing,
+    /// It lets others run whenever they can.
+    Yielding,
+}
+
+/// Lets time pass until then.
+pub fn pass_until(time_ns: u64, manner: Manner) {
     while now_ns() < time_ns {
-        hint::spin_loop();
+        match manner {
+            Manner::Computing => hint::spin_loop(),
+            Manner::Yielding => thread::yield_now(),
+        }
     }
 }
 
-/// Computes for so long.
-pub fn compute_for(duration_ns: u64) {
+/// Lets so much time pass.
+pub fn pass(duration_ns: u64, manner: Manner) {
     if duration_ns > 0 {
-        compute_until(now_ns() + duration_ns);
+        pass_until(now_ns() + duration_ns, manner);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::cells::Width;
 use super::shape::{Access, Shape};
+use crate::clock::Manner;
 use dsm::Node;
 use dsm_sim::rng::Rng;
 use std::fmt;
@@ -29,10 +30,12 @@ pub struct Batch {
     pub reader: u16,
     /// Up to how much later than the others a thread begins, in nanoseconds.
     pub spread_ns: u64,
-    /// Up to how long a thread computes before an access, in nanoseconds.
+    /// Up to how long a thread pauses before an access, in nanoseconds.
     pub pause_ns: u64,
     /// One in how many accesses has such a pause.
     pub pause_odds: u64,
+    /// What it does in a pause.
+    pub manner: Manner,
     /// Byte offset of each variable of each instance, instance by instance.
     pub(super) places: Vec<usize>,
     /// What each thread draws from.
@@ -155,6 +158,7 @@ impl Batch {
             spread_ns: rng.pick(&[0, 3_000, 30_000, 100_000]),
             pause_ns: rng.pick(&[0, 4_000, 20_000, 60_000]),
             pause_odds: rng.pick(&[1, 3, 10]),
+            manner: rng.pick(&[Manner::Computing, Manner::Yielding]),
             places: Vec::new(),
             seed: rng.next(),
         };
@@ -266,10 +270,13 @@ fn deal(rng: &mut Rng, threads: usize, nodes: u16) -> Vec<u16> {
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, ranks, instances, width, layout, home, start, style, .. } = self;
-        let Self { reader, spread_ns, pause_ns, pause_odds, .. } = self;
+        let Self { reader, spread_ns, pause_ns, pause_odds, manner, .. } = self;
         write!(f, "batch {number}: {instances} instances, threads on ranks {ranks:?}, {width:?}")?;
         write!(f, ", {layout:?}, home at {home:?}, start with {start:?}, {style:?}")?;
-        write!(f, ", begin within {spread_ns} ns, pauses to {pause_ns} ns one in {pause_odds}")?;
+        write!(
+            f,
+            ", begin within {spread_ns} ns, pauses to {pause_ns} ns one in {pause_odds}, {manner:?}"
+        )?;
         write!(f, ", final values read by rank {reader}")
     }
 }

@@ -136,7 +136,7 @@ impl Runner<'_> {
             let late_ns = batch.rng(*thread).below(batch.spread_ns + 1);
             let begin_ns = start_ns + late_ns;
             if begin_ns < clock::now_ns() + FARTHEST_NS {
-                clock::compute_until(begin_ns);
+                clock::pass_until(begin_ns, batch.manner);
             }
             self.cells.with(batch.width, walk.taken(ordering))
         };

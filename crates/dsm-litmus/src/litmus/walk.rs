@@ -2,7 +2,7 @@ use super::batch::{Batch, Style};
 use super::cells::{Cell, Visit};
 use super::outcome::FOREIGN;
 use super::shape::{Access, MAX_VALUE, Shape};
-use crate::clock;
+use crate::clock::{self, Manner};
 use dsm_sim::rng::Rng;
 use std::sync::atomic::{Ordering, compiler_fence};
 
@@ -12,6 +12,8 @@ pub(super) struct Walk {
     steps: Vec<Step>,
     /// How many values its loads bring.
     results: usize,
+    /// What the thread does in a pause.
+    manner: Manner,
 }
 
 /// One access of one instance.
@@ -20,7 +22,7 @@ struct Step {
     /// Which word, of those of the batch's size.
     word: usize,
     action: Action,
-    /// How long to compute before.
+    /// How long to pause before.
     pause_ns: u64,
 }
 
@@ -51,21 +53,23 @@ impl Walk {
             let pause_ns = if has_pause { rng.below(batch.pause_ns) } else { 0 };
             Step { word: place / batch.width.bytes(), action, pause_ns }
         });
-        Self { steps: steps.collect(), results: batch.instances * loads }
+        Self { steps: steps.collect(), results: batch.instances * loads, manner: batch.manner }
     }
 
     /// Loads these places of a batch, in order.
     pub(super) fn of_places(batch: &Batch) -> Self {
         let words = batch.places.iter().map(|place| place / batch.width.bytes());
         let step = |(at, word)| Step { word, action: Action::Load(at), pause_ns: 0 };
-        Self { steps: words.enumerate().map(step).collect(), results: batch.places.len() }
+        let (results, manner) = (batch.places.len(), batch.manner);
+        Self { steps: words.enumerate().map(step).collect(), results, manner }
     }
 
     /// Stores the initial value to some places of a batch.
     pub(super) fn of_initial(batch: &Batch, places: impl Iterator<Item = usize>) -> Self {
         let words = places.map(|place| place / batch.width.bytes());
         let action = Action::Store(batch.base());
-        Self { steps: words.map(|word| Step { word, action, pause_ns: 0 }).collect(), results: 0 }
+        let steps = words.map(|word| Step { word, action, pause_ns: 0 }).collect();
+        Self { steps, results: 0, manner: batch.manner }
     }
 
     pub(super) fn taken(&self, ordering: Ordering) -> Taken<'_> {
@@ -83,7 +87,7 @@ impl Visit<Vec<u64>> for Taken<'_> {
     fn visit<C: Cell>(self, cells: &[C]) -> Vec<u64> {
         let mut found = vec![0; self.walk.results];
         for step in &self.walk.steps {
-            clock::compute_for(step.pause_ns);
+            clock::pass(step.pause_ns, self.walk.manner);
             match step.action {
                 Action::Store(value) => cells[step.word].store(value, self.ordering),
                 Action::Load(result) => found[result] = cells[step.word].load(self.ordering),

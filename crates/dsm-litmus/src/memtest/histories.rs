@@ -89,11 +89,12 @@ impl Sums {
     fn told(&self, budget: &Budget) -> String {
         let of = |kind| self.operations.get(&kind).unwrap_or(&0);
         format!(
-            "histories: {} operations in {} rounds, {} ordered and {} plain, checked by {}, {} undecided, {:.1} s running, {:.1} s checking",
+            "histories: {} operations in {} rounds, {} ordered, {} plain, {} crossing, checked by {}, {} undecided, {:.1} s running, {:.1} s checking",
             self.operations.values().sum::<u64>(),
             self.rounds,
             of(Kind::Ordered),
             of(Kind::Plain),
+            of(Kind::Crossing),
             match budget.order {
                 Order::Program => "program order",
                 Order::RealTime => "program order and time",
@@ -164,7 +165,7 @@ impl<'a> Worker<'a> {
             let (at, die) = (self.rng.place(self.words.len()), self.rng.below(100));
             let new = self.draw(at);
             if self.round.pause_ns > 0 && self.rng.one_in(self.round.pause_odds) {
-                clock::compute_for(self.rng.below(self.round.pause_ns));
+                clock::pass(self.rng.below(self.round.pause_ns), self.round.manner);
                 began_ns = clock::now_ns();
             }
             let action = self.act(at, die, new);
@@ -190,15 +191,26 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// What is to be done to a word that the thread may only store to, or only load from.
+    fn allowed(&self, at: usize, die: u64) -> u64 {
+        let rank = self.thread / self.round.threads;
+        match self.round.kind {
+            Kind::Ordered | Kind::Plain => die,
+            Kind::Crossing if at % self.round.ranks == rank => STORE,
+            Kind::Crossing => LOAD,
+        }
+    }
+
     fn act(&mut self, at: usize, die: u64, new: Option<u64>) -> Action {
         let word = self.words[at];
         let ordering = match self.round.kind {
             Kind::Ordered => Ordering::SeqCst,
-            Kind::Plain => Ordering::Relaxed,
+            Kind::Plain | Kind::Crossing => Ordering::Relaxed,
         };
+        let die = self.allowed(at, die);
         compiler_fence(Ordering::SeqCst);
         let action = match (new, die) {
-            (Some(new), 0..25) => {
+            (Some(new), STORE..25) => {
                 word.store(new, ordering);
                 Action::Write(Value(new))
             }
@@ -302,6 +314,10 @@ fn told(round: &Round, history: &History, home: impl Fn(usize) -> u16) -> String
     let lines = lines.into_iter().map(|(_, line)| line);
     format!("{round}\n") + &lines.collect::<String>()
 }
+
+/// Of 100 sides of a die, one that stands for a store, and one for a load.
+const STORE: u64 = 0;
+const LOAD: u64 = 99;
 
 /// How far the time an operation is recorded with may be off: a load can be done a little before the clock
 /// is read that is read before it, and the clocks of processors differ a little.

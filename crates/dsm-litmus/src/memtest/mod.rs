@@ -1,13 +1,17 @@
 //! Random programs on the ranks of a real job, and what must hold whatever they do.
 //!
 //! [`histories`] records random loads, stores, exchanges, additions and compare-exchanges of several threads
-//! of several ranks on words that share pages, and lets the checker of dsm-sim decide. There are two kinds
-//! of round, because two threads of one rank see the memory model of their host among themselves:
+//! of several ranks on words that share pages, and lets the checker of dsm-sim decide. There are three
+//! kinds of round, because two threads of one rank see the memory model of their host among themselves:
 //!
 //! - *ordered*: several threads a rank, every access `SeqCst`. On one host `SeqCst` accesses are sequentially
 //!   consistent, so the whole history must be.
 //! - *plain*: one thread a rank; loads and stores are plain instructions (`Relaxed`, kept in program order by
 //!   the compiler), exchanges are exchanges. The promise for accesses of different ranks covers all of them.
+//! - *crossing*: several threads a rank, plain instructions again; each word is stored to by the threads of
+//!   one rank, and only those of other ranks load it. What a processor may delay is a store before a load, and
+//!   only a thread of the same rank could tell; those do not look. So the whole history must be sequentially
+//!   consistent here too.
 //!
 //! If the ranks share a host, each operation must also take effect between its start and its end, give or take
 //! [`SLACK_NS`](histories::SLACK_NS): linearizability. A plain store counts as ended when the next instruction

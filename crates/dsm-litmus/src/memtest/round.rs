@@ -1,4 +1,5 @@
 use super::word::Place;
+use crate::clock::Manner;
 use dsm::Node;
 use dsm_sim::rng::Rng;
 use std::fmt;
@@ -10,14 +11,18 @@ pub struct Round {
     pub number: u64,
     /// What its threads do.
     pub kind: Kind,
+    /// How many ranks there are.
+    pub ranks: usize,
     /// Threads of each rank.
     pub threads: usize,
     /// Operations of each thread.
     pub operations: usize,
-    /// Up to how long a thread computes before an operation, in nanoseconds.
+    /// Up to how long a thread pauses before an operation, in nanoseconds.
     pub pause_ns: u64,
     /// One in how many operations has such a pause.
     pub pause_odds: u64,
+    /// What it does in a pause.
+    pub manner: Manner,
     /// The rank that sets the words to 0 and so has their pages first.
     pub first: u16,
     /// Whether all ranks look at the words before they start.
@@ -33,6 +38,8 @@ pub enum Kind {
     Ordered,
     /// One thread a rank, plain loads and stores among exchanges.
     Plain,
+    /// Several threads a rank, plain stores to words of their rank and plain loads from words of others.
+    Crossing,
 }
 
 /// Who has copies at the start.
@@ -47,7 +54,7 @@ pub enum Shared {
 /// How large rounds are.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Threads of each rank in ordered rounds.
+    /// Threads of each rank, at most.
     pub threads: usize,
     /// Operations of all threads of all ranks.
     pub operations: usize,
@@ -57,22 +64,28 @@ impl Round {
     /// The round of this number.
     pub(super) fn draw(seed: u64, number: u64, size: Size, node: &Node) -> Self {
         let mut rng = Rng::new(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let kind = if number.is_multiple_of(2) { Kind::Ordered } else { Kind::Plain };
-        let threads = if kind == Kind::Ordered { 1 + rng.place(size.threads) } else { 1 };
+        let kind = match number % 3 {
+            0 => Kind::Ordered,
+            1 => Kind::Plain,
+            _ => Kind::Crossing,
+        };
+        let threads = if kind == Kind::Plain { 1 } else { 1 + rng.place(size.threads) };
         let ranks = usize::from(node.nodes());
         let pause_ns = rng.pick(&[2_000, 20_000, 60_000, 200_000]);
         let first = u16::try_from(rng.below(node.nodes().into())).expect("a rank");
         Self {
             number,
             kind,
+            ranks,
             threads,
             operations: size.operations / (ranks * threads),
             pause_ns,
             // About as long a round whatever the pauses are.
             pause_odds: rng.pick(&[1, 2, 4]).max(pause_ns / 20_000),
+            manner: rng.pick(&[Manner::Computing, Manner::Yielding, Manner::Yielding]),
             first,
             shared: rng.pick(&[Shared::No, Shared::Yes]),
-            places: places(&mut rng, node),
+            places: places(&mut rng, node, kind),
             seed: rng.next(),
         }
     }
@@ -85,7 +98,9 @@ impl Round {
 }
 
 /// Words of all sizes on a few pages, so close that they share machine words too.
-fn places(rng: &mut Rng, node: &Node) -> Vec<Place> {
+fn places(rng: &mut Rng, node: &Node, kind: Kind) -> Vec<Place> {
+    // Whoever may only store to a word must not run out of values for it.
+    let sizes: &[usize] = if kind == Kind::Crossing { &[4, 8, 8] } else { &[2, 4, 8, 8] };
     let page_bytes = node.page_bytes();
     let pages = (node.size() / page_bytes).min(MAX_PAGE);
     let first = 1 + rng.place(pages - MAX_PAGES - 1);
@@ -95,7 +110,7 @@ fn places(rng: &mut Rng, node: &Node) -> Vec<Place> {
     for page in first..first + count {
         let start = rng.place(page_bytes / 8 - eights);
         for eight in start..start + eights {
-            let bytes = rng.pick(&[2, 4, 8, 8]);
+            let bytes = rng.pick(sizes);
             let words = (0..8).step_by(bytes);
             places.extend(
                 words.map(|at| Place { offset: page * page_bytes + eight * 8 + at, bytes }),
@@ -108,12 +123,16 @@ fn places(rng: &mut Rng, node: &Node) -> Vec<Place> {
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, kind, threads, operations, pause_ns, pause_odds, .. } = self;
-        let Self { first, shared, places, .. } = self;
+        let Self { manner, first, shared, places, .. } = self;
         write!(
             f,
             "round {number}: {kind:?}, {threads} threads a rank, {operations} operations each"
         )?;
-        write!(f, " on {} words, pauses to {pause_ns} ns one in {pause_odds}", places.len())?;
+        write!(
+            f,
+            " on {} words, pauses to {pause_ns} ns one in {pause_odds}, {manner:?}",
+            places.len()
+        )?;
         write!(f, ", words set by rank {first}, shared at the start: {shared:?}")
     }
 }
