@@ -1,4 +1,4 @@
-use crate::{Broken, Path, Setup, trace};
+use crate::{Broken, Path, Replay, Setup, trace};
 use std::fmt;
 
 /// The way to a broken promise.
@@ -18,7 +18,8 @@ impl fmt::Display for Counterexample {
         writeln!(f, "world: {}", self.setup)?;
         writeln!(f, "after {} steps:", self.path.0.len())?;
         f.write_str(&trace::tell(&self.setup, &self.path))?;
-        write!(f, "path: {}", self.path)
+        let replay = Replay { setup: self.setup.clone(), path: self.path.clone() };
+        write!(f, "repeat with: dsm-sim replay {replay}")
     }
 }
 

@@ -46,7 +46,26 @@ pub fn explore_watching(
     limits: Limits,
     watcher: &mut dyn FnMut(&World, Step),
 ) -> Result<Exploration, Box<Counterexample>> {
-    Explorer::new(setup, limits).explore(watcher)
+    match Explorer::new(setup, limits).explore(watcher) {
+        Ok(exploration) => Ok(exploration),
+        Err(Stop::Found(counterexample)) => Err(counterexample),
+        Err(Stop::Limit) => panic!("more than {} states: raise the limit of states", limits.states),
+    }
+}
+
+/// The shortest way to a broken promise, if there is one within the limits.
+#[must_use]
+pub fn shortest(setup: &Setup, limits: Limits) -> Option<Box<Counterexample>> {
+    match Explorer::new(setup, limits).explore(&mut |_, _| ()) {
+        Err(Stop::Found(counterexample)) => Some(counterexample),
+        Ok(_) | Err(Stop::Limit) => None,
+    }
+}
+
+/// Why an exploration did not reach its end.
+enum Stop {
+    Found(Box<Counterexample>),
+    Limit,
 }
 
 struct Explorer<'a> {
@@ -90,10 +109,7 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn explore(
-        mut self,
-        watcher: &mut dyn FnMut(&World, Step),
-    ) -> Result<Exploration, Box<Counterexample>> {
+    fn explore(mut self, watcher: &mut dyn FnMut(&World, Step)) -> Result<Exploration, Stop> {
         let start = World::new(self.setup.clone());
         self.seen.insert(start.digest());
         self.origins.push((0, 0));
@@ -121,7 +137,7 @@ impl<'a> Explorer<'a> {
         world: &World,
         next: &mut Vec<(u32, World)>,
         watcher: &mut dyn FnMut(&World, Step),
-    ) -> Result<(), Box<Counterexample>> {
+    ) -> Result<(), Stop> {
         let steps = world.steps();
         self.done.push(world.is_done());
         if steps.is_empty() {
@@ -136,8 +152,9 @@ impl<'a> Explorer<'a> {
             let (target, is_new) = self.seen.insert(world.digest());
             self.targets.push(target);
             if is_new {
-                let limit = self.limits.states;
-                assert!(target < limit, "more than {limit} states: raise the limit of states");
+                if target >= self.limits.states {
+                    return Err(Stop::Limit);
+                }
                 self.origins.push((number, choice));
                 next.push((target, world));
             }
@@ -147,7 +164,7 @@ impl<'a> Explorer<'a> {
     }
 
     /// From every state a state can be reached in which all threads are done.
-    fn require_way_out(&self) -> Result<(), Box<Counterexample>> {
+    fn require_way_out(&self) -> Result<(), Stop> {
         let mut leads_out = self.done.clone();
         // Most steps lead to a later state, so a few passes from the back suffice.
         let mut changed = true;
@@ -176,7 +193,7 @@ impl<'a> Explorer<'a> {
         self.targets[start..self.target_ends[state]].iter().map(|&target| target as usize)
     }
 
-    fn counterexample(&self, broken: Broken, state: u32, last: Option<u16>) -> Box<Counterexample> {
+    fn counterexample(&self, broken: Broken, state: u32, last: Option<u16>) -> Stop {
         let mut choices: Vec<u16> = last.into_iter().collect();
         let mut state = state;
         while state != 0 {
@@ -185,6 +202,7 @@ impl<'a> Explorer<'a> {
             state = before;
         }
         choices.reverse();
-        Box::new(Counterexample { broken, setup: self.setup.clone(), path: Path(choices) })
+        let (setup, path) = (self.setup.clone(), Path(choices));
+        Stop::Found(Box::new(Counterexample { broken, setup, path }))
     }
 }

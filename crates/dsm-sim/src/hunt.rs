@@ -1,6 +1,4 @@
-use crate::{
-    Counterexample, Limits, Mutant, NamedWorld, Setup, WORLDS, Watch, When, explore, roam,
-};
+use crate::{Counterexample, Limits, Mutant, NamedWorld, Setup, WORLDS, Watch, explore, roam};
 
 /// A planted bug that was found.
 #[derive(Debug)]
@@ -11,10 +9,12 @@ pub struct Found<Place> {
     pub counterexample: Box<Counterexample>,
 }
 
-/// Looks for a planted bug in the states of the known worlds, in their order.
+/// Looks for a planted bug in the states of the small worlds, in their order, and then in a larger one in
+/// which several ranks wait behind a writer.
 #[must_use]
 pub fn hunt_states(mutant: Mutant, watch: Watch) -> Option<Found<&'static NamedWorld>> {
-    WORLDS.iter().filter(|world| world.when == When::Always).find_map(|place| {
+    let small = WORLDS.iter().filter(|world| world.is_small());
+    small.chain(NamedWorld::find(QUEUE)).find_map(|place| {
         let setup = Setup { watch, ..place.setup(Some(mutant)) };
         let found = explore(&setup, Limits::default()).err();
         found.map(|counterexample| Found { place, counterexample })
@@ -29,3 +29,5 @@ pub fn hunt_schedules(mutant: Mutant, mut seeds: impl Iterator<Item = u64>) -> O
         found.map(|counterexample| Found { place, counterexample })
     })
 }
+
+const QUEUE: &str = "4x1-queue";

@@ -10,6 +10,17 @@ pub use dsm_core::Mutant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {}
 
+/// The bug of this name.
+#[cfg(feature = "mutants")]
+pub(crate) fn named(name: &str) -> Option<Mutant> {
+    Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}") == name)
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) fn named(_: &str) -> Option<Mutant> {
+    None
+}
+
 #[cfg(feature = "mutants")]
 pub(crate) fn engine(config: Config, mutant: Option<Mutant>) -> Engine {
     match mutant {

@@ -126,13 +126,42 @@ impl Op {
 /// # Errors
 /// If an operation is none of these, names a page that is not there, or there are no ranks or too many.
 pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Arc<[Op]>>>, ScriptError> {
-    let thread = |text: &str| text.split_whitespace().map(|word| op(word, pages)).collect();
-    let rank = |text: &str| text.split('/').map(thread).collect();
-    let all: Vec<_> = text.split('|').map(rank).collect::<Result<_, _>>()?;
+    scripts_with(text, pages, READABLE)
+}
+
+/// What stands between the parts of scripts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Separators {
+    pub(crate) rank: &'static str,
+    pub(crate) thread: &'static str,
+    pub(crate) op: &'static str,
+    /// Between the pages of a move.
+    pub(crate) to: &'static str,
+}
+
+pub(crate) fn scripts_with(
+    text: &str,
+    pages: u64,
+    between: Separators,
+) -> Result<Vec<Vec<Arc<[Op]>>>, ScriptError> {
+    let op = |word: &str| op(&word.replace(between.to, READABLE.to), pages);
+    let words = |text: &str| -> Vec<String> {
+        text.split(between.op).map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    };
+    let thread = |text: &str| words(text).iter().map(|word| op(word)).collect();
+    let rank = |text: &str| text.split(between.thread).map(thread).collect();
+    let all: Vec<_> = text.split(between.rank).map(rank).collect::<Result<_, _>>()?;
     if all.len() > MAX_RANKS {
         return Err(ScriptError { word: text.to_owned(), expected: "at most 64 ranks" });
     }
     Ok(all)
+}
+
+pub(crate) fn write_scripts(scripts: &[Vec<Arc<[Op]>>], between: Separators) -> String {
+    let op = |op: &Op| op.to_string().replace(READABLE.to, between.to);
+    let thread = |ops: &Arc<[Op]>| ops.iter().map(op).collect::<Vec<_>>().join(between.op);
+    let rank = |r: &Vec<Arc<[Op]>>| r.iter().map(thread).collect::<Vec<_>>().join(between.thread);
+    scripts.iter().map(rank).collect::<Vec<_>>().join(between.rank)
 }
 
 fn op(word: &str, pages: u64) -> Result<Op, ScriptError> {
@@ -192,14 +221,13 @@ impl fmt::Display for Setup {
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;
         }
-        f.write_str(", scripts ")?;
-        let thread = |ops: &Arc<[Op]>| ops.iter().map(Op::to_string).collect::<Vec<_>>().join(" ");
-        let rank = |r: &Vec<Arc<[Op]>>| r.iter().map(thread).collect::<Vec<_>>().join(" / ");
-        f.write_str(&scripts.iter().map(rank).collect::<Vec<_>>().join(" | "))
+        write!(f, ", scripts {}", write_scripts(scripts, SPACED))
     }
 }
 
 const MAX_RANKS: usize = 64;
+const READABLE: Separators = Separators { rank: "|", thread: "/", op: " ", to: ">" };
+const SPACED: Separators = Separators { rank: " | ", thread: " / ", ..READABLE };
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_no_script_is_quoted() {
-        for wrong in ["x", "r", "r2", "w-1", "m0", "m0>2", "bb", "é"] {
+        for wrong in ["y", "r", "r2", "w-1", "m0", "m0>2", "bb", "é"] {
             let error = Setup::new(2, &format!("r0 {wrong}")).unwrap_err();
             assert!(error.to_string().contains(&format!("{wrong:?} found")), "{error}");
         }

@@ -1,4 +1,7 @@
+use crate::calm::require_good_end;
+use crate::words::{say_access, say_message, say_output};
 use crate::{Broken, Setup, Step, World};
+use dsm_core::Rank;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -6,58 +9,105 @@ use std::str::FromStr;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path(pub Vec<u16>);
 
-/// The path of a run, told one line an event.
+/// The path of a run, told one line an event, with a column a rank.
 #[must_use]
 pub fn tell(setup: &Setup, path: &Path) -> String {
-    let mut text = String::new();
+    let mut table = Table::new(setup.nodes());
     let mut world = World::new(setup.clone());
     for (place, &choice) in (1..).zip(&path.0) {
         let Some(&step) = world.steps().get(usize::from(choice)) else {
-            let _ = writeln!(text, "{place:4}  no step {choice} here");
+            table.end = Some(format!("no step {choice} here"));
             break;
         };
-        let _ = writeln!(text, "{place:4}  {}", line(&world, step));
+        let (rank, event) = event(&world, step);
+        table.rows.push((place, rank, event));
         if let Err(Broken { promise, how }) = world.take(step) {
-            let _ = writeln!(text, "      {promise:?} broken: {how}");
+            table.end = Some(format!("{promise:?} broken: {how}"));
             break;
         }
     }
-    text
+    if table.end.is_none() && world.steps().is_empty() {
+        let end = require_good_end(&world);
+        table.end = end.err().map(|Broken { promise, how }| format!("{promise:?} broken: {how}"));
+    }
+    table.to_string()
 }
 
-/// What a step that is about to be taken means.
-pub(crate) fn line(world: &World, step: Step) -> String {
+/// Whose step this is, and what it means just before it is taken.
+fn event(world: &World, step: Step) -> (Rank, String) {
     match step {
         Step::Run(rank, thread) => {
             let op = world.node(rank).threads[thread].op();
             let op = op.map(|op| op.to_string()).unwrap_or_default();
-            match world.lacks(rank, thread) {
+            let text = match world.lacks(rank, thread) {
                 Some((page, access)) => {
-                    format!("rank {rank} thread {thread}: {op} faults, {access:?} on page {page}")
+                    format!("t{thread} {op} faults, {} p{page}", say_access(access))
                 }
-                None => format!("rank {rank} thread {thread}: {op}"),
-            }
+                None => format!("t{thread} {op}"),
+            };
+            (rank, text)
         }
-        Step::ReadFaults(rank) => format!("rank {rank} reads its faults"),
-        Step::TellFault(rank) => match world.node(rank).faults.front() {
-            Some((page, access)) => {
-                format!("rank {rank} takes the fault {access:?} on page {page}")
-            }
-            None => format!("rank {rank} takes no fault"),
-        },
-        Step::CarryOut(rank) => match world.node(rank).outputs.front() {
-            Some(output) => format!("rank {rank} does {output:?}"),
-            None => format!("rank {rank} does nothing"),
-        },
+        Step::ReadFaults(rank) => (rank, "reads its faults".to_owned()),
+        Step::TellFault(rank) => {
+            let fault = world.node(rank).faults.front();
+            let fault = fault.map(|(page, access)| format!("{} p{page}", say_access(*access)));
+            (rank, format!("takes fault, {}", fault.unwrap_or_default()))
+        }
+        Step::CarryOut(rank) => {
+            let output = world.node(rank).outputs.front();
+            (rank, output.map(say_output).unwrap_or_default())
+        }
         Step::Arrive(from, to) => {
-            format!("rank {to} begins to receive from {from}: {:?}", world.front(from, to))
+            let message = world.front(from, to).map(say_message).unwrap_or_default();
+            (to, format!("{from}> begins: {message}"))
         }
-        Step::Deliver(from, to) => match world.front(from, to) {
-            Some(message) => format!("rank {to} hears from {from}: {message:?}"),
-            None => format!("rank {to} hears nothing"),
-        },
-        Step::HoldOver(rank, page) => format!("rank {rank} has held page {page} long enough"),
-        Step::Lose(from, to) => format!("rank {to} learns that rank {from} is gone"),
+        Step::Deliver(from, to) => {
+            let message = world.front(from, to).map(say_message).unwrap_or_default();
+            (to, format!("{from}> {message}"))
+        }
+        Step::HoldOver(rank, page) => (rank, format!("held p{page} long enough")),
+        Step::Lose(from, to) => (to, format!("rank {from} is gone")),
+    }
+}
+
+/// Events in the order they happened, each in the column of its rank.
+struct Table {
+    nodes: u16,
+    rows: Vec<(usize, Rank, String)>,
+    end: Option<String>,
+}
+
+impl Table {
+    fn new(nodes: u16) -> Self {
+        Self { nodes, rows: Vec::new(), end: None }
+    }
+
+    fn width(&self, rank: Rank) -> usize {
+        let events = self.rows.iter().filter(|(_, at, _)| *at == rank);
+        events.map(|(_, _, event)| event.len()).max().unwrap_or(0).max(HEAD_WIDTH)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranks = || (0..self.nodes).map(Rank);
+        let widths: Vec<_> = ranks().map(|rank| self.width(rank)).collect();
+        let mut head = String::from("      ");
+        for (rank, width) in ranks().zip(&widths) {
+            let _ = write!(head, "| {:width$} ", format!("rank {rank}"));
+        }
+        writeln!(f, "{}", head.trim_end())?;
+        for (place, at, event) in &self.rows {
+            let mut line = format!("{place:5} ");
+            for (rank, width) in ranks().zip(&widths) {
+                let _ = write!(line, "| {:width$} ", if rank == *at { event } else { "" });
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        match &self.end {
+            Some(end) => writeln!(f, "      {end}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -93,6 +143,8 @@ impl fmt::Display for PathError {
 }
 
 impl std::error::Error for PathError {}
+
+const HEAD_WIDTH: usize = 7;
 
 #[cfg(test)]
 mod tests {

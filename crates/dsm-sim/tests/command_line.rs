@@ -23,35 +23,42 @@ fn a_world_without_a_bug() {
 #[test]
 fn a_counterexample_can_be_replayed() {
     let found = check("explore 2x1 --mutant SendBeforeProtect", 1);
-    let (_, path) = found.trim_end().rsplit_once("path: ").unwrap();
-    let words = "replay --world 2x1 --mutant SendBeforeProtect --path";
-    let told = check(&format!("{words} {path}"), 0);
+    let (_, repeat) = found.trim_end().rsplit_once("repeat with: dsm-sim ").unwrap();
+    let told = check(repeat, 0);
     let why = "SingleWriter broken: page 0 has 2 writers and 0 readers";
     assert!(found.contains(why) && told.trim_end().ends_with(why), "{found}\n{told}");
+    assert!(told.contains("      | rank 0 ") && told.contains(" | rank 1\n"), "{told}");
 }
 
 #[test]
-fn a_random_run_says_first_how_to_repeat_it() {
+fn a_random_run_says_first_how_to_repeat_it_and_then_in_short() {
     let printed = check("run --seed 7 --schedules 3", 0);
     assert!(
         printed.starts_with("seeds 7 to 9, repeat one with: dsm-sim replay --seed"),
         "{printed}"
     );
     let found = check("run --seed 7 --schedules 9 --mutant OwnerKeepsCopy", 1);
-    let (events, repeat) = found.trim_end().rsplit_once("repeat with: dsm-sim ").unwrap();
-    let told = check(repeat, 1);
+    let (long, short) = found.split_once("shrunk: ").unwrap();
+    let repeat = |text: &str| {
+        let mut lines = text.lines().rev();
+        lines.find_map(|line| line.strip_prefix("repeat with: dsm-sim ")).unwrap().to_owned()
+    };
+    let told = check(&repeat(long), 1);
     let trace = |text: &str| text.lines().filter(|l| l.starts_with(' ')).collect::<String>();
-    assert_eq!(trace(events), trace(&told));
-    assert!(trace(&told).len() > 100, "{told}");
+    assert_eq!(trace(long), trace(&told));
+    let told_short = check(&repeat(short), 0);
+    assert_eq!(trace(short), trace(&told_short));
+    assert!(trace(short).len() < trace(long).len(), "{found}");
+    assert!(short.contains("SingleWriter broken") && short.contains("after 10 steps"), "{short}");
 }
 
 #[test]
 fn wrong_usage_is_refused() {
     assert!(check("explore nowhere", 2).contains("see dsm-sim worlds"));
-    assert!(check("explore --scripts x", 2).contains("expected r<page>"));
+    assert!(check("explore --scripts y", 2).contains("expected r<page>"));
     assert!(check("explore 2x1 --mutant Typo", 2).contains("SendBeforeProtect"));
-    assert!(check("replay", 2).contains("give --seed"));
-    assert!(check("replay --path 0", 2).contains("needs --world"));
+    assert!(check("replay", 2).contains("<RUN>"));
+    assert!(check("replay 1:Typo:r0:", 2).contains("a planted bug"));
 }
 
 #[test]

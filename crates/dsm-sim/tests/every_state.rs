@@ -15,20 +15,8 @@ fn check(worlds: impl Iterator<Item = &'static NamedWorld>) {
     }
 }
 
-fn always() -> impl Iterator<Item = &'static NamedWorld> {
-    WORLDS.iter().filter(|world| world.when == When::Always)
-}
-
-// The largest worlds of every run take half the time: two cores are busy with one test each.
-
+/// The larger worlds are part of `make prove`.
 #[test]
-fn most_worlds_keep_every_promise() {
-    check(always().filter(|world| !LARGEST.contains(&world.name)));
+fn every_world_of_each_run_keeps_every_promise() {
+    check(WORLDS.iter().filter(|world| world.when == When::Always));
 }
-
-#[test]
-fn the_largest_worlds_keep_every_promise() {
-    check(always().filter(|world| LARGEST.contains(&world.name)));
-}
-
-const LARGEST: [&str; 3] = ["3x1-threads", "3x2-move-hold", "2x1-real"];

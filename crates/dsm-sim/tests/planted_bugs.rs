@@ -15,6 +15,11 @@ fn check_states(mutants: impl Iterator<Item = Mutant>, watch: Watch) {
     }
 }
 
+/// For QueueCut two ranks must wait behind a writer: a world too large for every run. `make prove` explores it.
+fn found_in_small_worlds() -> impl Iterator<Item = Mutant> {
+    every_mutant().filter(|mutant| *mutant != Mutant::QueueCut)
+}
+
 fn every_mutant() -> impl Iterator<Item = Mutant> {
     Mutant::ALL.iter().copied()
 }
@@ -27,18 +32,15 @@ fn there_are_many() {
 
 #[test]
 fn monitors_find_them_in_small_worlds() {
-    check_states(every_mutant().filter(|m| *m != Mutant::QueueCut), Watch::Everything);
+    check_states(found_in_small_worlds(), Watch::Everything);
 }
 
-/// Loads that run between the outputs of a driver find what monitors find, a few steps later.
+/// Loads that run between the outputs of a driver find what monitors find, a few steps later. A hold
+/// time cut short breaks no program; it only may keep one from getting on.
 #[test]
 fn programs_notice_them_in_small_worlds() {
-    let unnoticed = [Mutant::HoldIgnored, Mutant::QueueCut];
-    check_states(every_mutant().filter(|m| !unnoticed.contains(m)), Watch::Program);
+    check_states(found_in_small_worlds().filter(|m| *m != Mutant::HoldIgnored), Watch::Program);
 }
-
-// A hold time cut short breaks no program; it only may keep one from getting on. For QueueCut five ranks
-// must want one page: a writer, a sharer that holds it up, and three that wait. Random schedules find it.
 
 #[test]
 fn random_schedules_find_them() {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use dsm_core::Mutant;
-use dsm_sim::roam;
+use dsm_sim::{drawn_setup, roam, tell};
 use std::time::Instant;
 
 fn check(first_seed: u64) {
@@ -33,7 +33,7 @@ fn a_second_batch() {
     check(1_000_001);
 }
 
-const SCHEDULES: u64 = 25_000;
+const SCHEDULES: u64 = 10_000;
 
 /// The engine is a function of its inputs and the schedule of its seed, so a seed repeats its run.
 #[test]
@@ -42,5 +42,14 @@ fn a_seed_repeats_its_run() {
         assert_eq!(roam(seed, None).unwrap(), roam(seed, None).unwrap());
         let told = || roam(seed, Some(Mutant::GrantBeforeAcks)).map_err(|found| found.to_string());
         assert_eq!(told(), told());
+    }
+}
+
+#[test]
+fn twenty_seeds_give_the_same_events_twice() {
+    for seed in 1_000..1_020 {
+        let events = || tell(&drawn_setup(seed, None), &roam(seed, None).unwrap().path);
+        assert!(events().lines().count() > 10);
+        assert_eq!(events(), events());
     }
 }

@@ -2,13 +2,19 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command")]
 
+mod prove;
+
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dsm_core::{Hold, Mutant};
-use dsm_sim::{Arrival, Coverage, Faults, Limits, NamedWorld, Path, Setup, WORLDS, Watch, When};
-use dsm_sim::{drawn_setup, explore, hunt_schedules, hunt_states, roam, tell};
+use dsm_sim::{
+    Arrival, Counterexample, Coverage, Faults, Found, Limits, NamedWorld, Replay, Setup, WORLDS,
+    Watch, When,
+};
+use dsm_sim::{drawn_setup, explore, hunt_schedules, hunt_states, roam, shrink, tell};
+use prove::Budget;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Run the protocol engine of dsm in an abstract cluster and check what it promises.
 ///
@@ -51,21 +57,16 @@ enum Command {
         #[arg(long, value_parser = mutant)]
         mutant: Option<Mutant>,
     },
-    /// Tell one run again, event by event
+    /// Tell one run again, event by event, with a column a rank
     Replay {
+        /// What a failing run printed: its world and its steps
+        #[arg(conflicts_with = "seed", required_unless_present = "seed")]
+        run: Option<Replay>,
         /// The seed of a random run
-        #[arg(long, conflicts_with_all = ["path", "world", "scripts"])]
-        seed: Option<u64>,
-        /// The world of an exploration
-        #[arg(long, value_parser = named_world, requires = "path", conflicts_with = "scripts")]
-        world: Option<&'static NamedWorld>,
-        #[command(flatten)]
-        own: OwnWorld,
-        /// The path that the exploration printed
         #[arg(long)]
-        path: Option<Path>,
+        seed: Option<u64>,
         /// Plant this bug in every engine
-        #[arg(long, value_parser = mutant)]
+        #[arg(long, value_parser = mutant, requires = "seed")]
         mutant: Option<Mutant>,
     },
     /// Plant each known bug in turn and look for it
@@ -82,6 +83,18 @@ enum Command {
         /// Random schedules to run
         #[arg(long, default_value_t = 5_000)]
         schedules: u64,
+    },
+    /// All of this on all cores: every world, many schedules, every bug, every situation
+    Prove {
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many schedules
+        #[arg(long, default_value_t = 300_000)]
+        schedules: u64,
+        /// Go on with schedules for so long
+        #[arg(long, value_name = "MINUTES", default_value_t = 0.0)]
+        minutes: f64,
     },
     /// List the known worlds
     Worlds,
@@ -172,19 +185,18 @@ fn obey(command: Command) -> Result<Verdict> {
             Ok(verdicts.fold(Verdict::Kept, Verdict::and))
         }
         Command::Run { seed, schedules, mutant } => Ok(run(seed, schedules, mutant)),
-        Command::Replay { seed: Some(seed), mutant, .. } => Ok(replay_seed(seed, mutant)),
-        Command::Replay { world, own, path, mutant, .. } => {
-            let path = path.context("what to replay: give --seed, or --path with its world")?;
-            let setup = match world {
-                Some(world) => Setup { watch: own.watch.into(), ..world.setup(mutant) },
-                None => own.setup(mutant)?.context("a path needs --world or --scripts")?,
-            };
+        Command::Replay { run: Some(Replay { setup, path }), .. } => {
             println!("{setup}");
             print!("{}", tell(&setup, &path));
             Ok(Verdict::Kept)
         }
+        Command::Replay { seed, mutant, .. } => Ok(replay_seed(seed.unwrap_or(1), mutant)),
         Command::Mutants { mutant, schedules } => Ok(hunt(mutant, schedules)),
         Command::Coverage { schedules } => cover(schedules),
+        Command::Prove { seed, schedules, minutes } => {
+            let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
+            Ok(prove::prove(Budget { seed, schedules, time }))
+        }
         Command::Worlds => {
             WORLDS.iter().for_each(|world| println!("{:16} {}", world.name, world.setup(None)));
             Ok(Verdict::Kept)
@@ -222,6 +234,7 @@ fn run(seed: u64, schedules: u64, mutant: Option<Mutant>) -> Verdict {
             Err(counterexample) => {
                 println!("{counterexample}");
                 println!("repeat with: dsm-sim replay --seed {seed}{planted}");
+                println!("\nshrunk: {}", shrink(&counterexample));
                 return Verdict::Broken;
             }
         }
@@ -251,24 +264,26 @@ fn hunt(only: Option<Mutant>, schedules: u64) -> Verdict {
     let hunted = mutants.map(|&mutant| {
         let by_states = hunt_states(mutant, Watch::Everything);
         let by_schedules = hunt_schedules(mutant, 1..=schedules);
-        let states = match &by_states {
-            Some(found) => {
-                let (world, counterexample) = (found.place.name, &found.counterexample);
-                let (promise, steps) = (counterexample.broken.promise, counterexample.path.0.len());
-                format!("{promise:?} in world {world} after {steps} steps")
-            }
-            None => "not found in any world".to_owned(),
-        };
-        let roamed = match &by_schedules {
-            Some(found) => {
-                format!("{:?} by schedule {}", found.counterexample.broken.promise, found.place)
-            }
-            None => format!("not found in {schedules} schedules"),
-        };
-        println!("{:20} {states:48} {roamed}", format!("{mutant:?}"));
+        println!("{}", found_line(mutant, by_states.as_ref(), by_schedules.as_ref()));
         if by_states.is_some() && by_schedules.is_some() { Verdict::Kept } else { Verdict::Broken }
     });
     hunted.fold(Verdict::Kept, Verdict::and)
+}
+
+/// By what a planted bug was found.
+fn found_line(
+    mutant: Mutant,
+    by_states: Option<&Found<&'static NamedWorld>>,
+    by_schedules: Option<&Found<u64>>,
+) -> String {
+    let states = by_states.map_or("not found in any world".to_owned(), |found| {
+        let Counterexample { broken, path, .. } = &*found.counterexample;
+        format!("{:?} in {} after {} steps", broken.promise, found.place.name, path.0.len())
+    });
+    let roamed = by_schedules.map_or("not found in schedules".to_owned(), |found| {
+        format!("{:?} by schedule {}", found.counterexample.broken.promise, found.place)
+    });
+    format!("{:20} {states:46} {roamed}", format!("{mutant:?}"))
 }
 
 /// Every situation must occur, or be impossible as the rules say.
@@ -341,5 +356,7 @@ Examples:
   dsm-sim explore --scripts 'r0 w0 / w0 | w0 r0' --hold timed
   dsm-sim run --seed 7 --schedules 1000000
   dsm-sim replay --seed 7
-  dsm-sim replay --world 2x1 --mutant SendBeforeProtect --path 0.0.0.1.1.1.1.2.2
-  dsm-sim mutants";
+  dsm-sim replay 1:SendBeforeProtect:w0+w0:0.0.0.1.1.1.1.2.2
+  dsm-sim mutants
+  dsm-sim coverage
+  dsm-sim prove --minutes 60 --seed 5000000";

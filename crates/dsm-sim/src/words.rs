@@ -1,0 +1,67 @@
+//! Messages and outputs in few words, for the columns of a trace: `p0` is page 0, `e2` is epoch 2.
+
+use dsm_core::{Access, BarrierKind, Message, Output, Payload, Right, Source};
+
+pub(crate) fn say_message(message: &Message) -> String {
+    match *message {
+        Message::Request { page, access } => format!("request p{page} {}", say_access(access)),
+        Message::Forward { page, right, to, epoch, have } => {
+            format!("forward p{page} {} to {to} e{epoch}, have e{have}", say_right(right))
+        }
+        Message::Grant { page, right, epoch, payload } => {
+            let payload = match payload {
+                Payload::Attached => "attached",
+                Payload::Zero => "zero",
+                Payload::Held => "held",
+            };
+            format!("grant p{page} {} e{epoch}, {payload}", say_right(right))
+        }
+        Message::Invalidate { page, have } => format!("invalidate p{page}, have e{have}"),
+        Message::Ack { page, epoch } => format!("ack p{page} e{epoch}"),
+        Message::BarrierArrive { kind, epoch } => format!("at {} e{epoch}", say_kind(kind)),
+        Message::BarrierRelease { kind, epoch } => format!("{} open e{epoch}", say_kind(kind)),
+    }
+}
+
+pub(crate) fn say_output(output: &Output) -> String {
+    match output {
+        Output::Protect { page, access: Access::None } => format!("close p{page}"),
+        Output::Protect { page, access } => format!("protect p{page} {}", say_access(*access)),
+        Output::Install { page, access, source } => {
+            let source = match source {
+                Source::ServiceView => "as it came",
+                Source::Zero => "zero",
+            };
+            format!("install p{page} {}, {source}", say_access(*access))
+        }
+        Output::Send { to, message, .. } => format!(">{to} {}", say_message(message)),
+        Output::Resume { page } => format!("resume p{page}"),
+        Output::Hold { page } => format!("hold p{page}"),
+        Output::Granted { id } => format!("grant call of t{}", id.0),
+        Output::Refused { id, .. } => format!("refuse call of t{}", id.0),
+        Output::Fail { violation } => format!("fail: {violation}"),
+    }
+}
+
+pub(crate) fn say_access(access: Access) -> &'static str {
+    match access {
+        Access::None => "nothing",
+        Access::Read => "read",
+        Access::Write => "write",
+    }
+}
+
+fn say_right(right: Right) -> &'static str {
+    match right {
+        Right::Shared => "shared",
+        Right::Exclusive => "exclusive",
+        Right::Modified => "modified",
+    }
+}
+
+fn say_kind(kind: BarrierKind) -> &'static str {
+    match kind {
+        BarrierKind::Program => "barrier",
+        BarrierKind::Finalize => "finalize",
+    }
+}
