@@ -76,7 +76,6 @@ macro_rules! cell {
                 self.load(ordering).into()
             }
 
-            #[expect(clippy::allow_attributes, reason = "only some of the sizes lose bits")]
             #[allow(clippy::cast_possible_truncation, reason = "values fit the words they are for")]
             fn store(&self, value: u64, ordering: Ordering) {
                 self.store(value as $integer, ordering);

@@ -24,60 +24,60 @@ pub fn lost(bench: &mut Bench, time: Duration, threads: usize) -> Result<Finding
     if rank == 0 {
         words.iter().for_each(|word| word.store(0, SeqCst));
     }
-    // Thread by thread over the pages, so that neighbours are of different ranks.
-    let word = |thread: usize, rank: usize| {
-        let at = thread * nodes + rank;
-        &words[at % PAGES * page_words + 1 + at / PAGES]
-    };
     assert!(all / PAGES + 2 < page_words, "all threads have words");
-    let owned: Vec<&AtomicU64> =
-        (0..threads).flat_map(|thread| (0..nodes).map(move |r| word(thread, r))).collect();
+    // Neighbours are of different ranks: thread t of rank r has number t * nodes + r.
+    let own = |number: usize| &words[number % PAGES * page_words + 1 + number / PAGES];
+    let owned: Vec<&AtomicU64> = (0..all).map(own).collect();
     bench.hub.meet_again()?;
     let until = Instant::now() + time;
-    let mut findings = Findings::default();
+    let counters = (0..threads).map(|thread| Counter {
+        own: thread * nodes + rank,
+        words: &owned,
+        sum: &words[0],
+        seen: vec![0; all],
+        rng: Rng::new(bench.seed ^ (rank * threads + thread) as u64),
+        findings: Findings::default(),
+    });
     let done: Vec<(u64, u64, Findings)> = thread::scope(|scope| {
-        let start = |thread: usize| {
-            let mut counter = Counter {
-                own: thread * nodes + rank,
-                words: &owned,
-                sum: &words[0],
-                seen: vec![0; all],
-                rng: Rng::new(bench.seed ^ (rank * threads + thread) as u64),
-                findings: Findings::default(),
-            };
-            scope.spawn(move || {
-                let (stored, added) = counter.run(until);
-                (stored, added, counter.findings)
-            })
+        let start = |mut counter: Counter<'_>| {
+            let (stored, added) = counter.run(until);
+            (stored, added, counter.findings)
         };
-        let running: Vec<_> = (0..threads).map(start).collect();
+        let running = counters.map(|counter| scope.spawn(move || start(counter)));
+        let running: Vec<_> = running.collect();
         let join =
             |thread: thread::ScopedJoinHandle<_>| thread.join().expect("stores do not panic");
         running.into_iter().map(join).collect()
     });
     let mut mine: Vec<u64> = done.iter().map(|(stored, ..)| *stored).collect();
     mine.push(done.iter().map(|(_, added, _)| added).sum());
+    let mut findings = Findings::default();
     done.into_iter().flat_map(|(.., found)| found.failures).for_each(|found| findings.fail(found));
     let ranks = exchange(bench.hub, &mine)?;
-    for (thread, (other, counts)) in
-        (0..threads).flat_map(|t| ranks.iter().enumerate().map(move |r| (t, r)))
-    {
-        let (found, stored) = (word(thread, other).load(SeqCst), counts[thread]);
-        if found != stored {
-            findings.fail(format!(
-                "lost store: the word of thread {thread} of rank {other} is {found} in the end, not {stored}"
-            ));
-        }
-    }
-    let (found, added) = (words[0].load(SeqCst), ranks.iter().map(|rank| rank[threads]).sum());
-    if found != added {
-        findings.fail(format!("lost addition: the sum is {found}, not {added}"));
-    }
+    compare(&owned, &words[0], &ranks, &mut findings);
     let stored: u64 = ranks.iter().flat_map(|rank| &rank[..threads]).sum();
+    let added: u64 = ranks.iter().map(|rank| rank[threads]).sum();
     findings.figures.push(format!(
         "lost stores: {stored} stores and {added} additions by {all} threads on {PAGES} pages"
     ));
     Ok(findings.gathered(bench.hub)?)
+}
+
+/// Compares what is there in the end with what each rank's threads stored and, as the last number, added.
+fn compare(owned: &[&AtomicU64], sum: &AtomicU64, ranks: &[Vec<u64>], findings: &mut Findings) {
+    for (number, word) in owned.iter().enumerate() {
+        let (thread, rank) = (number / ranks.len(), number % ranks.len());
+        let (found, stored) = (word.load(SeqCst), ranks[rank][thread]);
+        if found != stored {
+            findings.fail(format!(
+                "lost store: the word of thread {thread} of rank {rank} is {found} in the end, not {stored}"
+            ));
+        }
+    }
+    let (found, added) = (sum.load(SeqCst), ranks.iter().filter_map(|rank| rank.last()).sum());
+    if found != added {
+        findings.fail(format!("lost addition: the sum is {found}, not {added}"));
+    }
 }
 
 struct Counter<'a> {
@@ -131,3 +131,28 @@ impl Counter<'_> {
 }
 
 const PAGES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_reported() {
+        let words = [5, 7, 6, 8, 3].map(AtomicU64::new);
+        let owned: Vec<&AtomicU64> = words[..4].iter().collect();
+        let check = |ranks: [[u64; 3]; 2], failures: &[&str]| {
+            let mut findings = Findings::default();
+            let ranks = ranks.map(|rank| rank.to_vec());
+            compare(&owned, &words[4], &ranks, &mut findings);
+            assert_eq!(findings.failures, failures);
+        };
+        check([[5, 6, 1], [7, 8, 2]], &[]);
+        check(
+            [[5, 9, 1], [7, 8, 3]],
+            &[
+                "lost store: the word of thread 1 of rank 0 is 6 in the end, not 9",
+                "lost addition: the sum is 3, not 4",
+            ],
+        );
+    }
+}
