@@ -195,7 +195,7 @@ fn check_one(history: &History, order: Order, seed: u64) -> Verdict {
 
 #[test]
 fn the_checker_agrees_with_a_search_of_all_orders() {
-    const HISTORIES: u64 = 4_000;
+    const HISTORIES: u64 = 10_000;
     println!("seeds 0 to {HISTORIES} of each machine: right, wrong, undecided by order");
     let mut undecided = 0;
     for machine in MACHINES {
