@@ -26,7 +26,6 @@ pub enum When {
 
 /// The worlds that every change of the protocol must pass: small ones first.
 pub const WORLDS: &[NamedWorld] = &[
-    world("1x1", 1, "r0 w0 b r0 f / w0").batched(),
     world("2x1", 1, "r0 w0 r0 | w0 r0 w0"),
     world("2x1-hold", 1, "r0 w0 r0 | w0 r0 w0").held(),
     world("2x1-mismatch", 1, "w0 b | r0 f"),
@@ -40,6 +39,7 @@ pub const WORLDS: &[NamedWorld] = &[
     world("3x1", 1, "w0 r0 | r0 w0 | r0 w0"),
     world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
     world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
+    world("1x1", 1, "r0 w0 b r0 f / w0").batched(),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("3x1-lost", 1, "w0 r0 | r0 w0 / x | w0"),
