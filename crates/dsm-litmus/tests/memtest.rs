@@ -83,14 +83,6 @@ fn pages_stores_and_threads_of_two_ranks_sigsegv() {
 }
 
 #[test]
-fn a_wait_over_the_limit_is_reported() {
-    let args = ["--tests", "progress", "--seconds", "0.5", "--progress-limit", "0"];
-    let ended = job::run(env!("CARGO_BIN_EXE_dsm-memtest"), 2, "uffd", &args, Path::new("."));
-    assert_eq!(ended[0].code, Some(1), "{ended:#?}");
-    assert!(ended[0].stderr.contains("for an access, the limit is 0ns"), "{ended:#?}");
-}
-
-#[test]
 fn a_job_of_one_rank_is_refused() {
     let ended = job::run(env!("CARGO_BIN_EXE_dsm-memtest"), 1, "uffd", &[], Path::new("."));
     assert!(ended[0].stderr.contains("cannot test 1 ranks"), "{ended:#?}");

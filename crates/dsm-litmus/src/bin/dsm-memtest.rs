@@ -58,7 +58,7 @@ struct Cli {
     /// Threads of each rank in the test of progress
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     progress_threads: u16,
-    /// The longest a thread may wait for one access there
+    /// How much longer than on private memory a thread may wait for one access there
     #[arg(long, default_value_t = 1000, value_name = "MILLISECONDS")]
     progress_limit: u64,
     /// Change what the first history recorded, to see what is reported of a wrong one
