@@ -73,7 +73,7 @@ test: all test-programs ## run every test (installs or names missing Debian pack
 	@scripts/test-packages
 	@scripts/test $(CARGO)
 
-prove: all ## show the figures behind the promises of consistency (ten minutes; MINUTES=n for longer)
+prove: all ## show the figures behind the promises of consistency (twelve minutes; MINUTES=n for longer)
 	@scripts/prove
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
