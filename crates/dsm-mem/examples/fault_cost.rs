@@ -20,7 +20,8 @@ const BASE: usize = 0x2000_0000_0000;
 fn main() -> Result<()> {
     let (first, second) = first_two(&sched_getaffinity(None)?)?;
     for choice in [Choice::Uffd, Choice::Sigsegv] {
-        let layout = Layout { base: BASE, bytes: PAGES * rustix::param::page_size() };
+        let layout =
+            Layout { base: BASE, bytes: PAGES * rustix::param::page_size(), heap_bytes: 0 };
         let region = Arc::new(Region::reserve(layout)?);
         let mut faults = Faults::start(Arc::clone(&region), choice)?;
         println!("{}", faults.describe());

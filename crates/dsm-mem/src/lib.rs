@@ -19,6 +19,7 @@ mod faults;
 mod fence;
 mod handler;
 mod mapping;
+mod operation;
 mod probe;
 mod process;
 mod region;
@@ -31,6 +32,7 @@ mod userfault;
 mod words;
 
 pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
+pub use operation::Operation;
 pub use probe::{Finding, probe};
 pub use process::{end_process, inherited_fd};
 pub use region::{Layout, Region, RegionError};

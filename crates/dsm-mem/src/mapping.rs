@@ -114,6 +114,19 @@ impl Mapping {
         bytes: usize,
         advice: Advice,
     ) -> Result<(), Errno> {
+        match self.try_advise_range(offset, bytes, advice) {
+            // A program that locks its memory with mlockall(2) locks this too, which keeps pages from
+            // being given back. They are not the program's to lock.
+            Err(Errno::INVAL) => {
+                // SAFETY: the range is this mapping; its content stays.
+                unsafe { rustix::mm::munlock(self.start.as_ptr().cast(), self.bytes) }?;
+                self.try_advise_range(offset, bytes, advice)
+            }
+            other => other,
+        }
+    }
+
+    fn try_advise_range(&self, offset: usize, bytes: usize, advice: Advice) -> Result<(), Errno> {
         let start = self.at(offset, bytes).cast();
         // SAFETY: the range belongs to this mapping. No advice given here changes memory that Rust
         // owns: references into a mapping are to atomics, whose content may change at any time.

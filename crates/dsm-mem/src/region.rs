@@ -3,6 +3,7 @@ mod error;
 pub use error::RegionError;
 
 use crate::mapping::{Mapping, Placement};
+use crate::operation::Operation;
 use crate::words::{self, Word, WordsError};
 use dsm_core::PageId;
 use error::{advise_error, base_in_use, map_error};
@@ -19,11 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Layout {
     /// The first address of the application view, a multiple of the page size.
     pub base: usize,
-    /// Bytes; rounded up to whole pages.
+    /// Bytes of the area, which comes first; rounded up to whole pages, at least one.
     pub bytes: usize,
+    /// Bytes of the heap, which follows the area; rounded up to whole pages, may be 0.
+    pub heap_bytes: usize,
 }
 
-/// The shared memory of one rank, mapped twice.
+/// The shared memory of one rank, mapped twice: the area, and behind it the heap.
 ///
 /// Both views show the same bytes. Address space is reserved and memory is not: a page costs nothing
 /// until it is touched. Neither view is in a forked child or in a core
@@ -32,6 +35,7 @@ pub struct Layout {
 pub struct Region {
     application: Mapping,
     service: Mapping,
+    area_bytes: usize,
     page_bytes: usize,
 }
 
@@ -41,25 +45,36 @@ impl Region {
     /// # Errors
     /// If the range is not free or the kernel refuses it.
     pub fn reserve(layout: Layout) -> Result<Self, RegionError> {
-        let Layout { base, bytes } = layout;
+        let Layout { base, bytes, heap_bytes } = layout;
         let page_bytes = rustix::param::page_size();
         if base == 0 || !base.is_multiple_of(page_bytes) {
             return Err(RegionError::Unaligned { base, page_bytes });
         }
-        let rounded = bytes
-            .checked_next_multiple_of(page_bytes)
-            .filter(|&bytes| bytes > 0 && base.checked_add(bytes).is_some())
-            .ok_or(RegionError::Size { base, bytes })?;
-        Self::map(Placement::At(base), rounded, page_bytes)
+        let rounded = |bytes: usize| bytes.checked_next_multiple_of(page_bytes);
+        let fits = |&(area, heap): &(usize, usize)| {
+            let end = base.checked_add(area).and_then(|end| end.checked_add(heap));
+            area > 0 && end.is_some()
+        };
+        let (area_bytes, heap_bytes) = rounded(bytes)
+            .zip(rounded(heap_bytes))
+            .filter(fits)
+            .ok_or(RegionError::Size { base, bytes, heap_bytes })?;
+        Self::map(Placement::At(base), area_bytes, heap_bytes, page_bytes)
     }
 
     /// A region whose application view is where the kernel likes, to try mechanisms on.
     pub(crate) fn scratch(pages: usize) -> Result<Self, RegionError> {
         let page_bytes = rustix::param::page_size();
-        Self::map(Placement::Anywhere, pages * page_bytes, page_bytes)
+        Self::map(Placement::Anywhere, pages * page_bytes, 0, page_bytes)
     }
 
-    fn map(placement: Placement, bytes: usize, page_bytes: usize) -> Result<Self, RegionError> {
+    fn map(
+        placement: Placement,
+        area_bytes: usize,
+        heap_bytes: usize,
+        page_bytes: usize,
+    ) -> Result<Self, RegionError> {
+        let bytes = area_bytes + heap_bytes;
         // The two mappings keep the memory alive; without a descriptor no forked child can.
         let memory = memory_file(bytes)?;
         let application =
@@ -82,7 +97,7 @@ impl Region {
                 Err(errno) => return Err(advise_error("huge pages")(errno)),
             }
         }
-        Ok(Self { application, service, page_bytes })
+        Ok(Self { application, service, area_bytes, page_bytes })
     }
 
     /// The first address of the application view.
@@ -91,10 +106,28 @@ impl Region {
         self.application.address()
     }
 
-    /// Bytes of the region, a multiple of the page size.
+    /// Bytes of the region, area and heap together, a multiple of the page size.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.application.bytes()
+    }
+
+    /// Bytes of the area, a multiple of the page size.
+    #[must_use]
+    pub fn area_bytes(&self) -> usize {
+        self.area_bytes
+    }
+
+    /// The first address of the heap in the application view, which is the first after the area.
+    #[must_use]
+    pub fn heap_base(&self) -> usize {
+        self.base() + self.area_bytes
+    }
+
+    /// Bytes of the heap, a multiple of the page size.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes() - self.area_bytes
     }
 
     /// Bytes of a page.
@@ -103,7 +136,7 @@ impl Region {
         self.page_bytes
     }
 
-    /// Number of pages.
+    /// Number of pages of area and heap together.
     #[must_use]
     pub fn pages(&self) -> u64 {
         (self.bytes() / self.page_bytes) as u64
@@ -124,6 +157,32 @@ impl Region {
         for word in self.service_words(page) {
             word.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Gives the memory of a run of pages back to the kernel. On return they are zero in both views and
+    /// cost nothing until they are touched; the access that threads have to them stays as it is.
+    ///
+    /// # Errors
+    /// What madvise(2) says.
+    ///
+    /// # Panics
+    /// If the run is not in the region.
+    pub fn discard(&self, first: PageId, pages: u64) -> io::Result<()> {
+        let pages = usize::try_from(pages).expect("the run fits the address space");
+        let bytes = pages.checked_mul(self.page_bytes).expect("the run fits the address space");
+        let offset = self.offset_of(first);
+        Ok(self.service.advise_range(offset, bytes, Advice::LinuxRemove)?)
+    }
+
+    /// Carries out an operation on the word at `byte_offset`, atomically and in the one order of all
+    /// sequentially consistent operations, through the service view. Returns the word as it was before.
+    ///
+    /// # Panics
+    /// If there is no aligned word at `byte_offset`.
+    pub fn operate(&self, byte_offset: usize, operation: Operation) -> u64 {
+        // SAFETY: AtomicU64 is an atomic integer.
+        let words: &[AtomicU64] = unsafe { self.service.atomics(byte_offset, 1) };
+        operation.run(&words[0])
     }
 
     /// Receives bytes of a page from a socket straight into the service view, from the byte at

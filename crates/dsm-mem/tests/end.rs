@@ -82,7 +82,8 @@ fn every_access_after_the_end_is_an_ordinary_sigsegv() {
 fn a_process_serves_one_region_at_a_time_and_another_afterwards() {
     for _ in 0..3 {
         check(1, |world| {
-            let layout = Layout { base: world.region.base() + (1 << 30), bytes: 1 };
+            let base = world.region.base() + (1 << 30);
+            let layout = Layout { base, bytes: 1, heap_bytes: 0 };
             let second = Arc::new(Region::reserve(layout).unwrap());
             let refused = Faults::start(second, Choice::Auto).unwrap_err();
             assert!(matches!(refused, FaultsError::Busy), "{refused}");

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI16, AtomicU8, AtomicU64};
 use support::{World, ending, layout, role, run_self, start, stderr};
@@ -17,7 +18,7 @@ use support::{World, ending, layout, role, run_self, start, stderr};
 fn a_region_is_zero_and_has_whole_pages() {
     let page_bytes = rustix::param::page_size();
     let Layout { base, .. } = layout(1);
-    let region = Region::reserve(Layout { base, bytes: page_bytes + 1 }).unwrap();
+    let region = Region::reserve(Layout { base, bytes: page_bytes + 1, heap_bytes: 0 }).unwrap();
     assert_eq!((region.base(), region.bytes(), region.pages()), (base, 2 * page_bytes, 2));
     assert_eq!(region.page_of(base - 1), None);
     assert_eq!(region.page_of(base + page_bytes - 1), Some(PageId(0)));
@@ -25,6 +26,30 @@ fn a_region_is_zero_and_has_whole_pages() {
     assert_eq!(region.page_of(base + 2 * page_bytes), None);
     let words: &[AtomicU64] = region.words(0, region.bytes() / 8).unwrap();
     assert!(words.iter().all(|word| word.load(Relaxed) == 0));
+}
+
+#[test]
+fn the_heap_follows_the_area() {
+    let page_bytes = rustix::param::page_size();
+    let Layout { base, .. } = layout(1);
+    let check = |bytes, heap_bytes, area_pages, heap_pages| {
+        let region = Region::reserve(Layout { base, bytes, heap_bytes }).unwrap();
+        let (area, heap) = (region.area_bytes(), region.heap_bytes());
+        assert_eq!((area, heap), (area_pages * page_bytes, heap_pages * page_bytes));
+        assert_eq!((region.base(), region.heap_base()), (base, base + area));
+        assert_eq!(
+            (region.bytes(), region.pages()),
+            (area + heap, (area_pages + heap_pages) as u64)
+        );
+        let last = base + region.bytes() - 1;
+        assert_eq!(region.page_of(last), Some(PageId(region.pages() - 1)));
+        assert_eq!(region.page_of(last + 1), None);
+        let words: &[AtomicU64] = region.words(area - 8, 1 + heap.min(1)).unwrap();
+        assert!(words.iter().all(|word| word.swap(1, Relaxed) == 0));
+    };
+    check(page_bytes, page_bytes, 1, 1);
+    check(1, page_bytes + 1, 1, 2);
+    check(2 * page_bytes, 0, 2, 0);
 }
 
 #[test]
@@ -66,27 +91,33 @@ fn words_are_checked() {
 
 #[test]
 fn a_base_in_use_is_named() {
-    let Layout { base, bytes } = layout(4);
-    let first = Region::reserve(Layout { base, bytes }).unwrap();
+    let Layout { base, bytes, .. } = layout(4);
+    let first = Region::reserve(Layout { base, bytes, heap_bytes: 0 }).unwrap();
     for base in [base, base + first.page_bytes(), base - bytes + first.page_bytes()] {
-        let error = Region::reserve(Layout { base, bytes }).unwrap_err();
+        let error = Region::reserve(Layout { base, bytes, heap_bytes: 0 }).unwrap_err();
         let RegionError::BaseInUse { occupant, .. } = &error else { panic!("{error}") };
         assert!(occupant.contains("memfd:dsm"), "{error}");
         println!("{error}");
     }
     drop(first);
-    Region::reserve(Layout { base, bytes }).unwrap();
+    Region::reserve(Layout { base, bytes, heap_bytes: 0 }).unwrap();
 }
 
 #[test]
 fn impossible_layouts_are_errors() {
+    let page_bytes = rustix::param::page_size();
     let Layout { base, .. } = layout(1);
-    let fails = |base, bytes| Region::reserve(Layout { base, bytes }).unwrap_err();
+    let refused = |layout| Region::reserve(layout).unwrap_err();
+    let fails = |base, bytes| refused(Layout { base, bytes, heap_bytes: 0 });
     assert!(matches!(fails(base + 8, 1), RegionError::Unaligned { .. }));
     assert!(matches!(fails(0, 1), RegionError::Unaligned { .. }));
     assert!(matches!(fails(base, 0), RegionError::Size { .. }));
     assert!(matches!(fails(base, usize::MAX), RegionError::Size { .. }));
     assert!(matches!(fails(base, usize::MAX - base), RegionError::Size { .. }));
+    // Area and heap fit one without the other.
+    let heap_bytes = (usize::MAX - base) / page_bytes * page_bytes;
+    let error = refused(Layout { base, bytes: 1, heap_bytes });
+    assert!(matches!(error, RegionError::Size { .. }), "{error}");
     // Larger than any file.
     let error = fails(base, 1 << 62);
     assert!(matches!(error, RegionError::Map { .. } | RegionError::Resize { .. }), "{error}");
@@ -178,8 +209,8 @@ fn a_page_comes_in_in_any_pieces() {
 fn a_region_of_one_tebibyte_costs_nothing_until_touched() {
     for choice in [Choice::Uffd, Choice::Sigsegv] {
         let before = resident_bytes();
-        let pages = (1 << 40) / rustix::param::page_size();
-        let mut world = World::new(choice, pages);
+        let layout = Layout { bytes: 1 << 39, heap_bytes: 1 << 39, ..layout(1) };
+        let mut world = World::around(Arc::new(Region::reserve(layout).unwrap()), choice);
         let words = world.words();
         let step = words.len() / 64;
         let writer = start(move || {

@@ -253,7 +253,7 @@ impl JoinError {
 }
 
 fn reserve(settings: &Settings) -> Result<Region, RegionError> {
-    Region::reserve(Layout { base: settings.base, bytes: settings.bytes })
+    Region::reserve(Layout { base: settings.base, bytes: settings.bytes, heap_bytes: 0 })
 }
 
 fn hello(job: &Job, region: &Region) -> Hello {

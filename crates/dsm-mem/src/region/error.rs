@@ -8,13 +8,15 @@ use thiserror::Error;
 pub enum RegionError {
     /// No byte was asked for, or the size does not fit the address space.
     #[error(
-        "cannot reserve a region of {bytes} bytes at {base:#x}: not a size this machine can map"
+        "cannot reserve a region of {bytes} bytes and a heap of {heap_bytes} at {base:#x}: not a size this machine can map"
     )]
     Size {
         /// Its first address.
         base: usize,
-        /// Bytes asked for.
+        /// Bytes asked for the area.
         bytes: usize,
+        /// Bytes asked for the heap.
+        heap_bytes: usize,
     },
     /// The base address is null or inside a page.
     #[error(

@@ -170,7 +170,7 @@ impl<T> Thread<T> {
 /// A layout that no other test of this process uses.
 pub(crate) fn layout(pages: usize) -> Layout {
     let base = BASE.fetch_add(0x100_0000_0000, Ordering::Relaxed);
-    Layout { base, bytes: pages * rustix::param::page_size() }
+    Layout { base, bytes: pages * rustix::param::page_size(), heap_bytes: 0 }
 }
 
 /// Runs a test again in a process of its own, in which [`role`] has a value, and gives what it wrote
