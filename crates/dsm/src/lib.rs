@@ -22,6 +22,8 @@ mod calls;
 mod counters;
 mod driver;
 mod fatal;
+#[cfg_attr(not(test), expect(dead_code, reason = "the node does not hand out its memory yet"))]
+mod heap;
 mod node;
 mod settings;
 mod supervisor;
@@ -30,6 +32,7 @@ pub use calls::CallError;
 pub use counters::Stats;
 pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, probe};
 pub use dsm_net::rendezvous::RendezvousError;
+pub use heap::HeapError;
 pub use node::{JoinError, Node};
 pub use settings::{SETTINGS, SettingError, check_setting};
 pub use supervisor::JobError;
