@@ -11,6 +11,7 @@
 
 mod chunk;
 mod error;
+mod names;
 mod pool;
 mod size_class;
 mod spans;
