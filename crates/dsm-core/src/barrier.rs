@@ -5,9 +5,9 @@ mod situation;
 pub use situation::{BarrierEvent, BarrierSituation, BarrierState};
 
 use crate::io::Outputs;
-use crate::message::{BarrierKind, Message};
+use crate::message::{Answer, BarrierKind, CallId, Message};
 use crate::mutant::{Mutant, Planted};
-use crate::{CallId, Epoch, Output, Rank, Refusal, Violation};
+use crate::{Epoch, Output, Rank, Violation};
 use alloc::collections::BTreeMap;
 
 /// The barrier of all ranks: each arrives at the coordinator, which releases all.
@@ -30,7 +30,7 @@ impl Barrier {
 
     pub(crate) fn on_call(&mut self, id: CallId, kind: BarrierKind, out: &mut Outputs) {
         if self.waiting.is_some() {
-            return out.push(Output::Refused { id, why: Refusal::BarrierBusy });
+            return out.push(Output::Answered { id, answer: Answer::Busy });
         }
         self.waiting = Some((id, kind));
         out.send(COORDINATOR, Message::BarrierArrive { kind, epoch: self.passed }, None);
@@ -86,7 +86,7 @@ impl Barrier {
             {
                 self.waiting = self.waiting.filter(|_| self.planted.is(Mutant::CallKept));
                 self.passed = self.passed.next();
-                out.push(Output::Granted { id });
+                out.push(Output::Answered { id, answer: Answer::Done });
                 Ok(())
             }
             _ => Err("the coordinator releases a barrier this rank waits at"),

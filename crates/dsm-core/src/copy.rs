@@ -1,5 +1,8 @@
+mod errands;
 #[cfg(feature = "mutants")]
 mod situation;
+
+pub(crate) use errands::Errand;
 
 #[cfg(feature = "mutants")]
 pub use situation::{CopyContent, CopyEvent, CopySituation, CopyState, Which};
@@ -7,25 +10,32 @@ pub use situation::{CopyContent, CopyEvent, CopySituation, CopyState, Which};
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
-use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source};
+use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source, Space};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use errands::Errands;
 
 /// This rank's own copies: what its threads may do, what they wait for, what the homes demand.
+///
+/// The token of a lock is a page without bytes. It is lent to this rank's threads, who lock and unlock
+/// without a word; so it is held from its grant until they surrender it, which they are asked to do when
+/// a demand comes.
 ///
 /// Invariant: a page's [`State`] is what its home believes or will have made true by the demands that
 /// are under way or deferred here. A page absent from `pages` is in its initial state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Copies {
     rank: Rank,
+    space: Space,
     holds: bool,
     planted: Planted,
     pages: BTreeMap<PageId, Copy>,
     /// Requests sent and not granted yet.
     pending: BTreeMap<PageId, Access>,
-    /// Pages in their minimum hold time.
+    /// Pages in their minimum hold time, and tokens that are lent.
     held: BTreeSet<PageId>,
     /// Demands that wait for a grant under way or for the hold time, in order of arrival.
     deferred: BTreeMap<PageId, VecDeque<Demand>>,
+    errands: Errands,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,15 +66,17 @@ pub(crate) enum Demand {
 }
 
 impl Copies {
-    pub(crate) fn new(rank: Rank, holds: bool, planted: Planted) -> Self {
+    pub(crate) fn new(rank: Rank, space: Space, holds: bool, planted: Planted) -> Self {
         Self {
             rank,
+            space,
             holds,
             planted,
             pages: BTreeMap::new(),
             pending: BTreeMap::new(),
             held: BTreeSet::new(),
             deferred: BTreeMap::new(),
+            errands: Errands::default(),
         }
     }
 
@@ -73,7 +85,8 @@ impl Copies {
     }
 
     pub(crate) fn awaits_content(&self, page: PageId, home: Rank) -> bool {
-        self.pending.contains_key(&page) && self.state(page, home) == State::Invalid
+        let is_open = self.pending.contains_key(&page) && !self.space.is_token(page);
+        is_open && self.state(page, home) == State::Invalid
     }
 
     pub(crate) fn has_deferred_demands(&self) -> bool {
@@ -83,31 +96,34 @@ impl Copies {
     pub(crate) fn on_fault(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
         let Copy { state, epoch } = self.copy(page, home);
         match (state, access) {
+            // Asked before the last lend, which the threads have heard of: lent once more, it could meet
+            // their surrender on its way here.
+            (State::Modified, _) | (State::Shared, Access::Read) if self.is_lent(page) => {}
             // Another thread's fault already brought what this one needs.
             (State::Modified, _) | (State::Shared | State::Exclusive, Access::Read) => {
                 if !self.planted.is(Mutant::ResumeForgotten) {
-                    out.push(Output::Resume { page });
+                    self.resume(page, state, out);
                 }
             }
             (State::Fresh, _) => {
-                out.push(Output::Install { page, access: Access::Write, source: Source::Zero });
+                self.install(page, Access::Write, Source::Zero, out);
                 let state =
                     self.planted.bend(Mutant::FreshUnnoticed, State::Modified, State::Fresh);
-                self.open(page, Copy { state, epoch }, out);
+                self.open(page, Copy { state, epoch }, home, out);
             }
-            (State::Exclusive, _) => self.upgrade(page, epoch, out),
+            (State::Exclusive, _) => self.upgrade(page, epoch, home, out),
             (State::Shared, _) if self.planted.is(Mutant::SharedWritten) => {
-                self.upgrade(page, epoch, out);
+                self.upgrade(page, epoch, home, out);
             }
             (State::Shared | State::Invalid, _) => self.request(page, access, home, out),
         }
     }
 
     /// The only copy may be written without asking.
-    fn upgrade(&mut self, page: PageId, epoch: Epoch, out: &mut Outputs) {
-        out.push(Output::Protect { page, access: Access::Write });
+    fn upgrade(&mut self, page: PageId, epoch: Epoch, home: Rank, out: &mut Outputs) {
+        self.protect(page, Access::Write, out);
         let state = self.planted.bend(Mutant::UpgradeUnnoticed, State::Modified, State::Exclusive);
-        self.open(page, Copy { state, epoch }, out);
+        self.open(page, Copy { state, epoch }, home, out);
     }
 
     /// One request a page at a time: whoever needs more than it brings faults again after the grant.
@@ -135,19 +151,24 @@ impl Copies {
         if epoch <= copy.epoch {
             return Err("a grant is younger than the copy it replaces");
         }
-        let state = State::from(right);
+        let state = match State::from(right) {
+            // Nothing tells a clean token from one that was used.
+            State::Exclusive if self.space.is_token(page) => State::Modified,
+            state => state,
+        };
         let access = self.planted.bend(Mutant::GrantOverstepped, state.access(), Access::Write);
         match (payload, copy.state) {
+            (Payload::Attached, _) if self.space.is_token(page) => {
+                return Err("a token has no content");
+            }
             (Payload::Attached, State::Invalid) => {
                 let (came, zero) = (Source::ServiceView, Source::Zero);
                 let source = self.planted.bend(Mutant::ContentIgnored, came, zero);
-                out.push(Output::Install { page, access, source });
+                self.install(page, access, source, out);
             }
-            (Payload::Zero, State::Invalid) => {
-                out.push(Output::Install { page, access, source: Source::Zero });
-            }
+            (Payload::Zero, State::Invalid) => self.install(page, access, Source::Zero, out),
             (Payload::Held, State::Shared) if state == State::Modified => {
-                out.push(Output::Protect { page, access });
+                self.protect(page, access, out);
             }
             (Payload::Held, _) => return Err("a grant without content upgrades a shared copy"),
             (_, _) => return Err("a grant with content replaces no copy"),
@@ -156,19 +177,42 @@ impl Copies {
             self.pending.remove(&page);
         }
         let epoch = self.planted.bend(Mutant::GrantUnnumbered, epoch, copy.epoch);
-        self.open(page, Copy { state, epoch }, out);
+        self.open(page, Copy { state, epoch }, home, out);
         if !self.planted.is(Mutant::GrantUndrained) {
             self.drain(page, home, out);
         }
+        self.run_errands(page, home, out);
         Ok(())
     }
 
     /// The page is usable: let its threads go on, for a minimum time at least.
-    fn open(&mut self, page: PageId, copy: Copy, out: &mut Outputs) {
+    fn open(&mut self, page: PageId, copy: Copy, home: Rank, out: &mut Outputs) {
         self.pages.insert(page, copy);
-        out.push(Output::Resume { page });
-        if self.holds && self.held.insert(page) {
+        self.resume(page, copy.state, out);
+        if self.space.is_token(page) {
+            self.held.insert(page);
+        } else if self.holds && self.held.insert(page) {
             out.push(Output::Hold { page });
+        }
+        self.run_errands(page, home, out);
+    }
+
+    fn resume(&self, page: PageId, state: State, out: &mut Outputs) {
+        out.push(match self.space.object_of(page) {
+            Some(object) => Output::Lend { object, access: state.access() },
+            None => Output::Resume { page },
+        });
+    }
+
+    fn install(&self, page: PageId, access: Access, source: Source, out: &mut Outputs) {
+        if !self.space.is_token(page) {
+            out.push(Output::Install { page, access, source });
+        }
+    }
+
+    fn protect(&self, page: PageId, access: Access, out: &mut Outputs) {
+        if !self.space.is_token(page) {
+            out.push(Output::Protect { page, access });
         }
     }
 
@@ -196,17 +240,58 @@ impl Copies {
         if !self.planted.is(Mutant::HoldOverUnheard) {
             self.drain(page, home, out);
         }
+        self.run_errands(page, home, out);
+    }
+
+    /// The threads of this rank need no more of a token than `keep`. What the demands leave is lent again.
+    pub(crate) fn on_surrender(
+        &mut self,
+        token: PageId,
+        keep: Access,
+        home: Rank,
+        out: &mut Outputs,
+    ) {
+        if !self.planted.is(Mutant::LentForever) {
+            self.held.remove(&token);
+        }
+        self.drain_while(token, keep, home, out);
+        let copy = self.copy(token, home);
+        if copy.state.access() > Access::None && !self.planted.is(Mutant::RelendForgotten) {
+            self.open(token, copy, home, out);
+            self.drain(token, home, out);
+        }
+    }
+
+    /// Whether this rank's threads have the token to surrender.
+    pub(crate) fn is_lent(&self, token: PageId) -> bool {
+        self.space.is_token(token) && self.held.contains(&token)
     }
 
     /// Meets the demands on a page, in order, up to the first that must wait.
     fn drain(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
+        self.drain_while(page, Access::None, home, out);
+    }
+
+    /// Meets the demands on a page, in order, up to the first that must wait or leaves less than `keep`.
+    fn drain_while(&mut self, page: PageId, keep: Access, home: Rank, out: &mut Outputs) {
         while let Some(demand) = self.deferred.get(&page).and_then(VecDeque::front).copied() {
-            match self.try_meet(page, demand, home, out) {
-                Ok(Met::Now) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
-                Ok(Met::Later) if !self.planted.is(Mutant::DemandForgotten) => return,
-                Ok(Met::Later) => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
+            if demand.leaves() < keep {
+                return;
+            }
+            let met = match self.try_meet(page, demand, home, out) {
+                Ok(met) => met,
                 Err(why) => return out.fail(home, demand.message(page), why),
             };
+            if met == Met::OnceFree
+                && let Some(object) = self.space.object_of(page)
+                && !self.planted.is(Mutant::RecallForgotten)
+            {
+                out.push(Output::Recall { object, keep: demand.leaves() });
+            }
+            if met != Met::Now && !self.planted.is(Mutant::DemandForgotten) {
+                return;
+            }
+            self.deferred.get_mut(&page).and_then(VecDeque::pop_front);
             if self.planted.is(Mutant::DemandsCut) {
                 break;
             }
@@ -232,13 +317,18 @@ impl Copies {
         let acked = self.planted.bend(Mutant::AckMisnumbered, have, Epoch(have.0 ^ 1));
         let ack = Message::Ack { page, epoch: acked };
         let early = have > epoch && !self.planted.is(Mutant::DemandBeforeGrant);
-        let held = self.held.contains(&page) && !self.planted.is(Mutant::HoldIgnored);
+        let ignored = self.planted.is(match self.space.is_token(page) {
+            true => Mutant::TokenGivenEarly,
+            false => Mutant::HoldIgnored,
+        });
+        let held = self.held.contains(&page) && !ignored;
         match demand {
             Demand::Invalidate { .. } if early && self.planted.is(Mutant::AckBeforeGrant) => {
                 out.send(home, ack, None);
             }
             Demand::Forward { .. } if early && self.planted.is(Mutant::ForwardDropped) => {}
-            _ if early || held => return Ok(Met::Later),
+            _ if early => return Ok(Met::OnceGranted),
+            _ if held => return Ok(Met::OnceFree),
             Demand::Invalidate { .. } if state != State::Shared => {
                 return Err("an invalidation finds a shared copy");
             }
@@ -282,6 +372,11 @@ impl Copies {
             State::Fresh if keep.state == State::Shared => {
                 return Err("a page never written is handed over whole");
             }
+            _ if self.space.is_token(page) => {
+                let kept = self.planted.bend(Mutant::TokenKept, keep.state, state);
+                self.shrink(page, kept, keep.epoch, out);
+                out.send(to, grant(Payload::Zero), None);
+            }
             State::Fresh if self.planted.is(Mutant::FreshAttached) => {
                 self.pages.insert(page, keep);
                 send_page(out);
@@ -316,7 +411,7 @@ impl Copies {
             _ => Mutant::DowngradeUnprotected,
         });
         if before.is_some_and(|copy| copy.state.access() > state.access()) && !unprotected {
-            out.push(Output::Protect { page, access: state.access() });
+            self.protect(page, state.access(), out);
         }
     }
 
@@ -347,10 +442,14 @@ impl From<Right> for State {
     }
 }
 
-/// Whether a demand was met, or waits for a grant under way or the hold time.
+/// When a demand is met.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Met {
     Now,
-    Later,
+    /// When the copy it names is here.
+    OnceGranted,
+    /// When the hold time is over, or the token surrendered.
+    OnceFree,
 }
 
 impl Demand {
@@ -361,6 +460,14 @@ impl Demand {
                 Message::Forward { page, right, to, epoch, have }
             }
             Self::Invalidate { have } => Message::Invalidate { page, have },
+        }
+    }
+
+    /// What the rank may do afterwards.
+    fn leaves(self) -> Access {
+        match self {
+            Self::Forward { right: Right::Shared, .. } => Access::Read,
+            Self::Forward { .. } | Self::Invalidate { .. } => Access::None,
         }
     }
 

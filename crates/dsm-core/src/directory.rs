@@ -76,6 +76,11 @@ impl Directory {
         self.begin(from, page, access, home_copy, out)
     }
 
+    /// Who may supply a page's newest content.
+    pub(crate) fn owner(&self, page: PageId) -> Rank {
+        self.entries.get(&page).map_or(self.rank, |entry| entry.owner)
+    }
+
     pub(crate) fn on_ack(
         &mut self,
         from: Rank,

@@ -5,22 +5,25 @@ mod situation;
 pub use situation::Situation;
 
 use crate::barrier::{Barrier, COORDINATOR};
-use crate::copy::{Copies, Demand, State};
+use crate::calls::Calls;
+use crate::cond::{Conds, Waiter};
+use crate::copy::{Copies, Demand, Errand, State};
 use crate::directory::{Directory, HomeCopy};
-use crate::io::{Call, Input, Output, Outputs, Violation};
-use crate::message::Message;
+use crate::gathering::Gatherings;
+use crate::io::{Call, Input, Output, Outputs, Task, Violation};
+use crate::message::{Ask, CallId, Message};
 use crate::mutant::{Mutant, Planted};
-use crate::{Access, PageId, Rank};
+use crate::runs::Runs;
+use crate::semaphore::Semaphores;
+use crate::{Access, ObjectId, PageId, Rank, Space};
 
 /// What an engine is told at its birth; equal on all ranks but for `rank`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// This rank.
     pub rank: Rank,
-    /// How many ranks there are.
-    pub nodes: u16,
-    /// How many pages there are.
-    pub pages: u64,
+    /// The region and the ranks.
+    pub space: Space,
     /// Whether a granted page stays for a minimum time.
     pub hold: Hold,
 }
@@ -34,16 +37,20 @@ pub enum Hold {
     Timed,
 }
 
-/// One rank's half of the coherence protocol.
+/// One rank's half of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Engine {
     rank: Rank,
-    nodes: u16,
-    pages: u64,
+    space: Space,
     planted: Planted,
     copies: Copies,
     directory: Directory,
     barrier: Barrier,
+    calls: Calls,
+    conds: Conds,
+    semaphores: Semaphores,
+    gatherings: Gatherings,
+    runs: Runs,
 }
 
 impl Engine {
@@ -63,16 +70,20 @@ impl Engine {
         Self::build(config, Planted { mutant: Some(mutant) })
     }
 
-    fn build(Config { rank, nodes, pages, hold }: Config, planted: Planted) -> Self {
-        assert!(rank.0 < nodes, "a rank is below the number of nodes");
+    fn build(Config { rank, space, hold }: Config, planted: Planted) -> Self {
+        assert!(rank.0 < space.nodes, "a rank is below the number of nodes");
         Self {
             rank,
-            nodes,
-            pages,
+            space,
             planted,
-            copies: Copies::new(rank, hold == Hold::Timed, planted),
+            copies: Copies::new(rank, space, hold == Hold::Timed, planted),
             directory: Directory::new(rank, planted),
-            barrier: Barrier::new(nodes, planted),
+            barrier: Barrier::new(space.nodes, planted),
+            calls: Calls::new(rank, space.nodes, planted),
+            conds: Conds::new(planted),
+            semaphores: Semaphores::new(planted),
+            gatherings: Gatherings::new(planted),
+            runs: Runs::new(rank, space, planted),
         }
     }
 
@@ -87,9 +98,8 @@ impl Engine {
         match input {
             Input::Fault { page, access } => self.on_fault(page, access, &mut out),
             Input::Message { from, message } => self.on_message(from, message, &mut out),
-            Input::Call { id, call: Call::Barrier(kind) } => {
-                self.barrier.on_call(id, kind, &mut out);
-            }
+            Input::Call { id, call } => self.on_call(id, call, &mut out),
+            Input::Served { asker, id, answer } => out.answer(asker, id, answer),
             Input::HoldOver { page } => self.copies.on_hold_over(page, self.home(page), &mut out),
             Input::PeerLost { .. } if self.planted.is(Mutant::PeerLossIgnored) => {}
             Input::PeerLost { rank } => {
@@ -128,15 +138,52 @@ impl Engine {
     /// The rank that keeps the directory entry of `page`.
     #[must_use]
     pub fn home(&self, page: PageId) -> Rank {
-        let home = page.0 % u64::from(self.nodes);
-        Rank(u16::try_from(home).expect("a remainder is below its divisor"))
+        self.space.home(page)
     }
 
     fn on_fault(&mut self, page: PageId, access: Access, out: &mut Outputs) {
-        if page.0 >= self.pages || access == Access::None {
+        if page.0 >= self.space.pages || access == Access::None {
             return out.push(Output::Fail { violation: Violation::BadFault { page, access } });
         }
         self.copies.on_fault(page, access, self.home(page), out);
+    }
+
+    fn on_call(&mut self, id: CallId, call: Call, out: &mut Outputs) {
+        match call {
+            Call::Barrier(kind) => self.barrier.on_call(id, kind, out),
+            Call::Acquire { object, access } => {
+                let token = self.space.token(object);
+                self.copies.on_fault(token, access, self.home(token), out);
+            }
+            Call::Surrender { object, keep } => {
+                let token = self.space.token(object);
+                assert!(self.copies.is_lent(token), "what is surrendered was lent: lock {object}");
+                self.copies.on_surrender(token, keep, self.home(token), out);
+            }
+            Call::Probe { object, access } => self.calls.on_probe(id, object, access, out),
+            Call::Ask { object, ask } => {
+                let page = self.space.page_of(object);
+                let serves = match (ask, operation(object, ask)) {
+                    (_, Some(task)) if self.access(page) == Access::Write => {
+                        self.calls.on_own_task(id);
+                        return out.push(Output::Serve { asker: self.rank, id, task });
+                    }
+                    (Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner, _) => COORDINATOR,
+                    _ => self.space.home_of(object),
+                };
+                self.calls.on_ask(id, object, ask, serves, out);
+            }
+            Call::Free { owner, object } => {
+                self.calls.on_ask(id, object, Ask::BlockFree, owner, out);
+            }
+            Call::Prefetch { first, pages, access } => {
+                for page in (first.0..first.0 + pages).map(PageId) {
+                    if self.access(page) < access {
+                        self.on_fault(page, access, out);
+                    }
+                }
+            }
+        }
     }
 
     fn on_message(&mut self, from: Rank, message: Message, out: &mut Outputs) {
@@ -165,7 +212,7 @@ impl Engine {
                 self.directory.on_ack(from, page, epoch, out)
             }
             Message::Forward { page, right, to, epoch, have } => {
-                if to == self.rank || to.0 >= self.nodes || epoch <= have {
+                if to == self.rank || to.0 >= self.space.nodes || epoch <= have {
                     return Err("a forward names another rank and a later epoch");
                 }
                 self.on_demand(from, page, Demand::Forward { right, to, epoch, have }, out)
@@ -187,7 +234,104 @@ impl Engine {
             Message::BarrierRelease { kind, epoch } => {
                 self.barrier.on_release(from, kind, epoch, out)
             }
+            Message::Ask { asker, id, object, ask } => {
+                let asked = Asked { from, asker: Waiter { rank: asker, id }, object };
+                self.on_ask(asked, ask, out)
+            }
+            Message::Answer { id, answer } => self.calls.on_answer(id, answer, out),
+            Message::Reclaim { first, pages } => {
+                let end = PageId(first.0 + pages);
+                if from != COORDINATOR
+                    || first.0 < self.space.area_pages
+                    || end.0 > self.space.pages
+                {
+                    return Err("the coordinator reclaims pages of the heap");
+                }
+                self.semaphores
+                    .forget(self.space.first_object(first), self.space.first_object(end));
+                self.copies.on_reclaim(first, pages, out);
+                Ok(())
+            }
+            Message::Reclaimed { first } => {
+                if self.rank != COORDINATOR {
+                    return Err("a run is reclaimed for the coordinator");
+                }
+                self.runs.on_reclaimed(from, first, out)
+            }
         }
+    }
+
+    fn on_ask(
+        &mut self,
+        Asked { from, asker, object }: Asked,
+        ask: Ask,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let page = self.space.page_of(object);
+        let home = self.home(page);
+        if let Some(task) = operation(object, ask) {
+            return self.on_operation(Asked { from, asker, object }, ask, task, out);
+        }
+        if asker.rank != from {
+            return Err("a rank asks for its own threads");
+        }
+        let serves = match ask {
+            Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner => COORDINATOR,
+            Ask::BlockFree | Ask::Inspect { .. } => self.rank,
+            _ => home,
+        };
+        if serves != self.rank {
+            return Err("a rank asks who serves the object");
+        }
+        match ask {
+            Ask::CondWait => self.conds.on_wait(object, asker, out),
+            Ask::CondLeave { waiter } => {
+                let waiter = Waiter { rank: from, id: waiter };
+                self.conds.on_leave(object, waiter, asker, out);
+            }
+            Ask::CondSignal => self.conds.on_signal(object, asker, out),
+            Ask::CondBroadcast => self.conds.on_broadcast(object, asker, out),
+            Ask::CondDestroy => self.conds.on_destroy(object, asker, out),
+            Ask::SemaphoreInit { value } => self.semaphores.on_set(object, value, asker, out),
+            Ask::SemaphoreWait => self.semaphores.on_wait(object, asker, out),
+            Ask::SemaphoreTry => self.semaphores.on_try(object, asker, out),
+            Ask::SemaphorePost => self.semaphores.on_post(object, asker, out),
+            Ask::SemaphoreDestroy => self.semaphores.on_set(object, 0, asker, out),
+            Ask::BarrierWait { count } => self.gatherings.on_wait(object, count, asker, out),
+            Ask::RunTake { pages } => self.runs.on_take(pages, asker, out),
+            Ask::RunGive => self.runs.on_give(page, asker, out),
+            Ask::RunOwner => self.runs.on_owner(page, asker, out),
+            Ask::BlockFree => serve(asker, Task::Free { object }, out),
+            Ask::Inspect { access } => serve(asker, Task::Inspect { object, access }, out),
+            Ask::Add { .. } | Ask::Swap { .. } => unreachable!("operations were taken above"),
+        }
+        Ok(())
+    }
+
+    /// An operation goes from its asker to the page's home and from there to the page's owner, who runs
+    /// it as one of its own threads would.
+    fn on_operation(
+        &mut self,
+        Asked { from, asker, object }: Asked,
+        ask: Ask,
+        task: Task,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let page = self.space.page_of(object);
+        let home = self.home(page);
+        let is_ours = self.rank == home;
+        if from != home && (asker.rank != from || !is_ours) {
+            return Err("an operation comes from its asker to the page's home, or from there");
+        }
+        let owner = if is_ours { self.directory.owner(page) } else { self.rank };
+        if owner == self.rank || self.planted.is(Mutant::OperatedAtHome) {
+            let errand = Errand::Operate { asker: asker.rank, id: asker.id, task };
+            self.copies.on_errand(page, errand, home, out);
+        } else {
+            let Waiter { rank, id } = asker;
+            out.send(owner, Message::Ask { asker: rank, id, object, ask }, None);
+        }
+        Ok(())
     }
 
     fn on_demand(
@@ -202,7 +346,7 @@ impl Engine {
         if from != home {
             return Err("a demand comes from the page's home");
         }
-        self.copies.on_demand(page, demand, home, usize::from(self.nodes) + 1, out)
+        self.copies.on_demand(page, demand, home, usize::from(self.space.nodes) + 1, out)
     }
 
     fn require_home(&self, page: PageId) -> Result<(), &'static str> {
@@ -211,6 +355,28 @@ impl Engine {
     }
 
     fn require_page(&self, page: PageId) -> Result<(), &'static str> {
-        if page.0 < self.pages { Ok(()) } else { Err("a page is in the region") }
+        if self.space.contains(page) { Ok(()) } else { Err("a page is in the region") }
     }
+}
+
+/// A question that came in a message.
+struct Asked {
+    /// Who sent it.
+    from: Rank,
+    /// Who waits for the answer.
+    asker: Waiter,
+    object: ObjectId,
+}
+
+/// What an operation on a word has the driver do, if it is one.
+fn operation(object: ObjectId, ask: Ask) -> Option<Task> {
+    match ask {
+        Ask::Add { value } => Some(Task::Add { object, value }),
+        Ask::Swap { expected, desired } => Some(Task::Swap { object, expected, desired }),
+        _ => None,
+    }
+}
+
+fn serve(Waiter { rank, id }: Waiter, task: Task, out: &mut Outputs) {
+    out.push(Output::Serve { asker: rank, id, task });
 }

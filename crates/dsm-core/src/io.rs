@@ -1,4 +1,4 @@
-use crate::{Access, BarrierKind, Message, PageId, Rank};
+use crate::{Access, Answer, Ask, BarrierKind, CallId, Message, ObjectId, PageId, Rank};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,12 +20,21 @@ pub enum Input {
         /// What it says.
         message: Message,
     },
-    /// A thread of this rank asks for something and waits for [`Output::Granted`] or [`Output::Refused`].
+    /// A thread of this rank asks for something.
     Call {
         /// Chosen by the driver, unique among the calls under way.
         id: CallId,
         /// What is asked for.
         call: Call,
+    },
+    /// What [`Output::Serve`] asked for is done.
+    Served {
+        /// The rank that asked.
+        asker: Rank,
+        /// Which of its calls.
+        id: CallId,
+        /// What became of it.
+        answer: Answer,
     },
     /// The minimum hold time that [`Output::Hold`] started is over.
     HoldOver {
@@ -39,15 +48,57 @@ pub enum Input {
     },
 }
 
-/// Names a call under way, so that its thread can be found again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub u64);
-
 /// What a thread can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// Wait until every rank has called this barrier.
+    /// Wait until every rank has called this barrier. Answered.
     Barrier(BarrierKind),
+    /// Get the token of a lock for this rank's threads: [`Output::Lend`] follows, no answer.
+    Acquire {
+        /// The lock.
+        object: ObjectId,
+        /// Read for readers, write for a writer or a mutex; never [`Access::None`].
+        access: Access,
+    },
+    /// Give a lent token back that was recalled: what stays is enough for the threads that have its
+    /// lock. No answer; what the other ranks leave of the token is lent again.
+    Surrender {
+        /// The lock.
+        object: ObjectId,
+        /// What the threads need that have the lock: [`Access::None`] when none has.
+        keep: Access,
+    },
+    /// Whether a thread of another rank has a lock in a way that rules this access out: the first
+    /// [`Answer::Held`], or [`Answer::Done`].
+    Probe {
+        /// The lock.
+        object: ObjectId,
+        /// The access that is wanted.
+        access: Access,
+    },
+    /// Ask the rank that serves an object; see [`Ask`]. Answered.
+    Ask {
+        /// What it is about.
+        object: ObjectId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// Free a block that an arena of another rank gave out. Answered.
+    Free {
+        /// That rank.
+        owner: Rank,
+        /// The word the block begins at.
+        object: ObjectId,
+    },
+    /// Start bringing pages here that no thread waits for. No answer.
+    Prefetch {
+        /// The first page.
+        first: PageId,
+        /// How many.
+        pages: u64,
+        /// What will be needed; never [`Access::None`].
+        access: Access,
+    },
 }
 
 /// One thing the driver must do.
@@ -89,17 +140,43 @@ pub enum Output {
         /// The page.
         page: PageId,
     },
-    /// The call is complete.
-    Granted {
-        /// The call.
-        id: CallId,
+    /// This rank's threads may use a lock's token to lock and unlock among themselves from now on.
+    Lend {
+        /// The lock.
+        object: ObjectId,
+        /// Read for readers only.
+        access: Access,
     },
-    /// The call cannot be served; nothing was changed.
-    Refused {
+    /// Another rank wants a lent token: answer with [`Call::Surrender`] once the threads that have the
+    /// lock need no more than `keep`.
+    Recall {
+        /// The lock.
+        object: ObjectId,
+        /// What may stay: [`Access::Read`] when the other rank wants to read, else [`Access::None`].
+        keep: Access,
+    },
+    /// Do something for a thread that only the driver can, and answer with [`Input::Served`].
+    Serve {
+        /// The rank that asks.
+        asker: Rank,
+        /// Which of its calls.
+        id: CallId,
+        /// What to do.
+        task: Task,
+    },
+    /// Make pages zero that no thread uses any more, and give their memory back.
+    Clear {
+        /// The first page.
+        first: PageId,
+        /// How many.
+        pages: u64,
+    },
+    /// What became of a call.
+    Answered {
         /// The call.
         id: CallId,
-        /// Why not.
-        why: Refusal,
+        /// What became of it.
+        answer: Answer,
     },
     /// The job cannot go on: end it and say why.
     Fail {
@@ -124,11 +201,38 @@ pub enum Attachment {
     Page(PageId),
 }
 
-/// Why a call was refused.
+/// What an engine cannot do without its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refusal {
-    /// Another thread of this rank waits at the barrier of all ranks, which takes one thread a rank.
-    BarrierBusy,
+pub enum Task {
+    /// Add to a word of a page that this rank may write: [`Answer::Value`].
+    Add {
+        /// The word.
+        object: ObjectId,
+        /// What to add; wraps around.
+        value: u64,
+    },
+    /// Replace a word of a page that this rank may write if it is as expected: [`Answer::Value`].
+    Swap {
+        /// The word.
+        object: ObjectId,
+        /// What it must be.
+        expected: u64,
+        /// What it becomes.
+        desired: u64,
+    },
+    /// Free a block of this rank's arena: [`Answer::Done`], [`Answer::NotTaken`] or [`Answer::Free`].
+    Free {
+        /// The word the block begins at.
+        object: ObjectId,
+    },
+    /// Tell whether a thread of this rank has a lock in a way that rules an access out:
+    /// [`Answer::Held`] or [`Answer::Done`].
+    Inspect {
+        /// The lock.
+        object: ObjectId,
+        /// The access.
+        access: Access,
+    },
 }
 
 /// Why a job cannot go on.
@@ -189,6 +293,11 @@ impl Outputs {
             return self.own.push_back(message);
         }
         self.push(Output::Send { to, message, attach });
+    }
+
+    /// Tells a thread what became of its call: by a message, unless it is one of this rank.
+    pub(crate) fn answer(&mut self, to: Rank, id: CallId, answer: Answer) {
+        self.send(to, Message::Answer { id, answer }, None);
     }
 
     pub(crate) fn fail(&mut self, from: Rank, message: Message, why: &'static str) {

@@ -13,21 +13,28 @@
 extern crate alloc;
 
 mod barrier;
+mod calls;
+mod cond;
 mod copy;
 mod directory;
 mod engine;
+mod gathering;
 mod io;
 mod message;
 mod mutant;
+mod runs;
+mod semaphore;
+mod space;
 mod types;
 pub mod wire;
 
 pub use engine::{Config, Engine, Hold};
-pub use io::{Attachment, Call, CallId, Input, Output, Outputs, Refusal, Source, Violation};
-pub use message::{BarrierKind, Message, Payload, Right};
+pub use io::{Attachment, Call, Input, Output, Outputs, Source, Task, Violation};
+pub use message::{Answer, Ask, BarrierKind, CallId, Message, Payload, Right};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
-pub use types::{Access, Epoch, PageId, Rank};
+pub use space::Space;
+pub use types::{Access, Epoch, ObjectId, PageId, Rank};
 #[cfg(feature = "mutants")]
 pub use {
     barrier::{BarrierEvent, BarrierSituation, BarrierState},

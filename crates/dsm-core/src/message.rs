@@ -1,4 +1,4 @@
-use crate::{Access, Epoch, PageId, Rank};
+use crate::{Access, Epoch, ObjectId, PageId, Rank};
 
 /// What one rank's engine says to another's. A page's bytes travel beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,147 @@ pub enum Message {
         /// How many barriers were passed before this one.
         epoch: Epoch,
     },
+    /// A thread of `asker` asks the rank that serves an object.
+    Ask {
+        /// Whose thread asks: the sender, or for an operation that a home hands on, another rank.
+        asker: Rank,
+        /// Which of the asker's calls.
+        id: CallId,
+        /// What it is about.
+        object: ObjectId,
+        /// What is asked.
+        ask: Ask,
+    },
+    /// To the asker: what became of its call.
+    Answer {
+        /// Which of the asker's calls.
+        id: CallId,
+        /// What became of it.
+        answer: Answer,
+    },
+    /// Coordinator to all: nobody uses these pages of the heap any more; their homes make them zero.
+    Reclaim {
+        /// The first page.
+        first: PageId,
+        /// How many.
+        pages: u64,
+    },
+    /// To the coordinator: what this rank is home to of these pages is zero again.
+    Reclaimed {
+        /// The first page.
+        first: PageId,
+    },
+}
+
+/// Names a call under way among those of its rank, so that its thread can be found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// What a thread asks of the rank that serves an object: its home, if nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ask {
+    /// Queue up at a condition variable: [`Answer::Queued`], and later [`Answer::Woken`].
+    CondWait,
+    /// Leave the queue: [`Answer::Done`], or [`Answer::Woken`] when a wake-up was under way.
+    CondLeave {
+        /// The call that queued up.
+        waiter: CallId,
+    },
+    /// Wake the first that waits, if any.
+    CondSignal,
+    /// Wake all that wait.
+    CondBroadcast,
+    /// [`Answer::Busy`] while somebody waits.
+    CondDestroy,
+    /// Set a semaphore's value: [`Answer::Busy`] while somebody waits.
+    SemaphoreInit {
+        /// The value.
+        value: u32,
+    },
+    /// Take one, once there is one.
+    SemaphoreWait,
+    /// Take one, or [`Answer::Empty`].
+    SemaphoreTry,
+    /// Give one: [`Answer::Overflow`] at the highest value.
+    SemaphorePost,
+    /// Set it to 0: [`Answer::Busy`] while somebody waits.
+    SemaphoreDestroy,
+    /// Wait until as many threads have come: [`Answer::Serial`] to the last, [`Answer::Done`] to the
+    /// others; [`Answer::CountDiffers`] from what those say that wait.
+    BarrierWait {
+        /// How many threads meet.
+        count: u32,
+    },
+    /// Add to the word at its owner: [`Answer::Value`] before.
+    Add {
+        /// What to add; wraps around.
+        value: u64,
+    },
+    /// Replace the word at its owner if it is as expected: [`Answer::Value`] before.
+    Swap {
+        /// What it must be.
+        expected: u64,
+        /// What it becomes.
+        desired: u64,
+    },
+    /// At the coordinator: a run of zero pages of the heap. [`Answer::Run`] or [`Answer::Exhausted`].
+    RunTake {
+        /// How many pages.
+        pages: u64,
+    },
+    /// At the coordinator: the run that begins at the object is not used any more, or
+    /// [`Answer::NotTaken`].
+    RunGive,
+    /// At the coordinator: [`Answer::Owner`] of the run that the object is in, or [`Answer::NotTaken`].
+    RunOwner,
+    /// At the owner of its run: free a block. [`Answer::NotTaken`] or [`Answer::Free`] if it was not in use.
+    BlockFree,
+    /// At any rank: whether a thread has a lock in a way that rules this access out.
+    /// [`Answer::Held`] or [`Answer::Done`].
+    Inspect {
+        /// The access that is wanted.
+        access: Access,
+    },
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The thread is in the queue; another answer follows.
+    Queued,
+    /// The thread was woken.
+    Woken,
+    /// It is done, and this thread came last.
+    Serial,
+    /// What the word was before.
+    Value(u64),
+    /// The first page of a run.
+    Run(PageId),
+    /// The rank that took a run.
+    Owner(Rank),
+    /// A thread has the lock.
+    Held {
+        /// Its number on its host.
+        thread: u32,
+        /// The lock that it waits for in turn.
+        waits_for: Option<ObjectId>,
+    },
+    /// Others are using it.
+    Busy,
+    /// A semaphore's value is 0.
+    Empty,
+    /// A semaphore's value is the highest.
+    Overflow,
+    /// Threads that meet name different counts.
+    CountDiffers,
+    /// No run is that long.
+    Exhausted,
+    /// No run or block begins there.
+    NotTaken,
+    /// The block is free already.
+    Free,
 }
 
 /// The right to a page that a grant carries.

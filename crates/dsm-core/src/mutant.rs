@@ -158,6 +158,66 @@ mutants! {
     /// Nobody notices that a rank leaves the job while another waits at the program's barrier.
     MismatchMissed,
 
+    // Tokens of locks.
+    /// A token that another rank wants is not recalled.
+    RecallForgotten,
+    /// A token is given up while this rank's threads have it.
+    TokenGivenEarly,
+    /// A token is handed on and kept.
+    TokenKept,
+    /// A token that was recalled from readers for a reader is not lent to them again.
+    RelendForgotten,
+    /// A token surrendered is believed to be lent still.
+    LentForever,
+
+    // Condition variables.
+    /// Of the threads that wait, the one that came last is remembered.
+    WaiterUnlisted,
+    /// A thread that leaves the queue of a condition variable stays in it.
+    LeaverKept,
+    /// A signal takes the first waiter from the queue and does not wake it.
+    WakeUpLost,
+    /// A signal wakes two.
+    WakeUpSpurious,
+    /// A signal wakes the one that came last.
+    SignalToLast,
+    /// A broadcast wakes the first and forgets the others.
+    BroadcastShort,
+
+    // Semaphores.
+    /// A post wakes the one that came last.
+    PostToLast,
+    /// A post at a semaphore where nobody waits is forgotten.
+    PostLost,
+    /// A wait does not lower the value.
+    ValueKept,
+
+    // Barriers of a count.
+    /// Threads that name another count meet all the same.
+    CountIgnored,
+    /// The barrier opens one thread early.
+    GatheringShort,
+    /// The thread that came last is not told that the barrier opened.
+    GatheringUnreleased,
+    /// Every thread is told that it is the one.
+    SerialToAll,
+
+    // Operations, and calls to other ranks.
+    /// An operation is run at the page's home whoever the owner is.
+    OperatedAtHome,
+    /// Of the answers to a probe the first counts, whatever it says.
+    FirstProbeEnough,
+
+    // Runs of the heap.
+    /// A run given back is free before its pages are zero.
+    RunUncleared,
+    /// A run that is taken stays free.
+    RunTwice,
+    /// A run is free when one rank has made its pages zero.
+    OneReclaimEnough,
+    /// A page that is cleared is believed to be as it was.
+    ClearForgotten,
+
     // The engine.
     /// Of several messages of a rank to itself only the first is heard.
     OwnMessageLost,

@@ -4,9 +4,15 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u16);
 
-/// The number of a page, global over all ranges of the region.
+/// The number of a page, global over all ranges of the region; tokens of locks are numbered behind the
+/// pages, see [`Space`](crate::Space).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageId(pub u64);
+
+/// The number of a word of 8 bytes of the region. It names the lock, condition variable, semaphore or
+/// barrier that begins there, whose state is not in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u64);
 
 /// Counts the grants of one page, in the order its home decided them; 0 is the page's birth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +44,12 @@ impl fmt::Display for Rank {
 }
 
 impl fmt::Display for PageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

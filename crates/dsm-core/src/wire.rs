@@ -6,30 +6,32 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 1 | kind, see [`Message`] |
-//! | 1 | 1 | low four bits: access, right or barrier kind; high four bits: payload |
-//! | 2 | 2 | rank a forward names, else 0 |
+//! | 1 | 1 | low four bits: access, right or barrier kind; high four bits: payload; or what is asked or answered |
+//! | 2 | 2 | rank a forward names, or whose thread asks, else 0 |
 //! | 4 | 4 | attached bytes that follow |
-//! | 8 | 8 | page, 0 for barriers |
-//! | 16 | 8 | epoch, else 0 |
-//! | 24 | 8 | epoch of the copy a demand is about, else 0 |
+//! | 8 | 8 | page or object, 0 for barriers and answers |
+//! | 16 | 8 | epoch or call, else 0 |
+//! | 24 | 8 | epoch of the copy a demand is about, or the first operand, else 0 |
+//! | 32 | 8 | the second operand, else 0 |
 
+mod asks;
 mod hello;
 
 pub use hello::{HELLO_BYTES, Hello, HelloError, VERSION};
 
-use crate::{Access, BarrierKind, Epoch, Message, PageId, Payload, Rank, Right};
+use crate::{
+    Access, BarrierKind, CallId, Epoch, Message, ObjectId, PageId, Payload, Rank, Right, Space,
+};
 use core::fmt;
 
 /// Bytes of a frame without what is attached.
-pub const HEADER_BYTES: usize = 32;
+pub const HEADER_BYTES: usize = 40;
 
 /// What the numbers in a frame are checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many ranks there are.
-    pub nodes: u16,
-    /// How many pages there are.
-    pub pages: u64,
+    /// The ranks and the region.
+    pub space: Space,
     /// Bytes of one page.
     pub page_bytes: u32,
 }
@@ -82,6 +84,21 @@ pub fn encode(message: &Message, limits: &Limits) -> [u8; HEADER_BYTES] {
             let detail = barrier_code(kind);
             fields = Fields { kind: BARRIER_RELEASE, detail, epoch: epoch.0, ..fields };
         }
+        Message::Ask { asker, id, object, ask } => {
+            let (detail, have, operand) = asks::ask_codes(ask);
+            fields = Fields { kind: ASK, detail, rank: asker.0, page: object.0, ..fields };
+            fields = Fields { epoch: id.0, have, operand, ..fields };
+        }
+        Message::Answer { id, answer } => {
+            let (detail, have, operand) = asks::answer_codes(answer);
+            fields = Fields { kind: ANSWER, detail, epoch: id.0, have, operand, ..fields };
+        }
+        Message::Reclaim { first, pages } => {
+            fields = Fields { kind: RECLAIM, page: first.0, have: pages, ..fields };
+        }
+        Message::Reclaimed { first } => {
+            fields = Fields { kind: RECLAIMED, page: first.0, ..fields };
+        }
     }
     fields.encode()
 }
@@ -92,7 +109,8 @@ pub fn encode(message: &Message, limits: &Limits) -> [u8; HEADER_BYTES] {
 /// If it is not exactly what [`encode`] gives for some message within the limits.
 pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, WireError> {
     let fields = Fields::decode(header);
-    let page = || below("page", fields.page, limits.pages).map(PageId);
+    let space = &limits.space;
+    let page = || below("page", fields.page, space.pages + space.words()).map(PageId);
     let message = match fields.kind {
         REQUEST => Message::Request { page: page()?, access: access_of(fields.detail)? },
         FORWARD => Message::Forward {
@@ -116,8 +134,31 @@ pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, W
         BARRIER_RELEASE => {
             Message::BarrierRelease { kind: barrier_of(fields.detail)?, epoch: Epoch(fields.epoch) }
         }
+        ASK => Message::Ask {
+            asker: rank_of(fields.rank, limits)?,
+            id: CallId(fields.epoch),
+            object: ObjectId(below("object", fields.page, space.words())?),
+            ask: asks::ask_of(fields.detail, fields.have, fields.operand, limits)?,
+        },
+        ANSWER => Message::Answer {
+            id: CallId(fields.epoch),
+            answer: asks::answer_of(fields.detail, fields.have, fields.operand, limits)?,
+        },
+        RECLAIM => {
+            let first = below("page", fields.page, space.pages)?;
+            let pages = below("pages", fields.have, space.pages - first + 1)?;
+            Message::Reclaim { first: PageId(first), pages }
+        }
+        RECLAIMED => Message::Reclaimed { first: PageId(below("page", fields.page, space.pages)?) },
         other => return Err(unknown("kind", other)),
     };
+    if message.attached_page().is_some_and(|page| space.is_token(page)) {
+        return Err(WireError {
+            field: "page",
+            value: fields.page,
+            expected: Expected::Below(space.pages),
+        });
+    }
     let canonical = Fields::decode(&encode(&message, limits));
     exactly("detail", fields.detail.into(), canonical.detail.into())?;
     exactly("rank", fields.rank.into(), canonical.rank.into())?;
@@ -125,6 +166,7 @@ pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, W
     exactly("page", fields.page, canonical.page)?;
     exactly("epoch", fields.epoch, canonical.epoch)?;
     exactly("have", fields.have, canonical.have)?;
+    exactly("operand", fields.operand, canonical.operand)?;
     Ok(message)
 }
 
@@ -163,6 +205,7 @@ struct Fields {
     page: u64,
     epoch: u64,
     have: u64,
+    operand: u64,
 }
 
 impl Fields {
@@ -175,6 +218,7 @@ impl Fields {
         bytes[8..16].copy_from_slice(&self.page.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.have.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.operand.to_le_bytes());
         bytes
     }
 
@@ -187,6 +231,7 @@ impl Fields {
             page: u64::from_le_bytes(field(bytes, 8)),
             epoch: u64::from_le_bytes(field(bytes, 16)),
             have: u64::from_le_bytes(field(bytes, 24)),
+            operand: u64::from_le_bytes(field(bytes, 32)),
         }
     }
 }
@@ -264,7 +309,7 @@ fn barrier_of(code: u8) -> Result<BarrierKind, WireError> {
 }
 
 fn rank_of(rank: u16, limits: &Limits) -> Result<Rank, WireError> {
-    below("rank", rank.into(), limits.nodes.into())?;
+    below("rank", rank.into(), limits.space.nodes.into())?;
     Ok(Rank(rank))
 }
 
@@ -297,13 +342,18 @@ const INVALIDATE: u8 = 4;
 const ACK: u8 = 5;
 const BARRIER_ARRIVE: u8 = 6;
 const BARRIER_RELEASE: u8 = 7;
+const ASK: u8 = 8;
+const ANSWER: u8 = 9;
+const RECLAIM: u8 = 10;
+const RECLAIMED: u8 = 11;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    const LIMITS: Limits = Limits { nodes: 4, pages: 100, page_bytes: 4096 };
+    const SPACE: Space = Space { nodes: 4, pages: 100, area_pages: 60, page_words: 512 };
+    const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
     fn every_kind() -> Vec<Message> {
         let (page, epoch, have) = (PageId(99), Epoch(u64::MAX), Epoch(7));
@@ -320,6 +370,13 @@ mod tests {
             all.push(Message::BarrierArrive { kind, epoch });
             all.push(Message::BarrierRelease { kind, epoch });
         }
+        let (asker, id, object) = (Rank(2), CallId(u64::MAX), ObjectId(51_199));
+        all.extend(asks::every_ask().map(|ask| Message::Ask { asker, id, object, ask }));
+        all.extend(asks::every_answer().map(|answer| Message::Answer { id, answer }));
+        all.push(Message::Reclaim { first: PageId(60), pages: 40 });
+        all.push(Message::Reclaimed { first: PageId(99) });
+        let (page, right) = (PageId(51_299), Right::Modified);
+        all.push(Message::Grant { page, right, epoch, payload: Payload::Zero });
         all
     }
 
@@ -349,12 +406,12 @@ mod tests {
 
     #[test]
     fn numbers_over_the_limits_are_named() {
-        let page = PageId(100);
+        let page = PageId(51_300);
         let frame = encode(&Message::Invalidate { page, have: Epoch(1) }, &LIMITS);
         let error = decode(&frame, &LIMITS).unwrap_err();
         assert_eq!(
             alloc::format!("{error}"),
-            "field page of a frame is 100, expected less than 100"
+            "field page of a frame is 51300, expected less than 51300"
         );
     }
 }

@@ -9,7 +9,7 @@ use cluster::Cluster;
 use dsm_core::wire::{HEADER_BYTES, Limits, decode, encode};
 use dsm_core::{
     Access, BarrierKind, Call, CallId, Epoch, Hold, Input, Message, Output, PageId, Payload, Rank,
-    Right,
+    Right, Space,
 };
 
 #[test]
@@ -41,7 +41,7 @@ fn no_message_makes_an_engine_panic() {
 /// Headers with a few random bytes decode to what encodes to them, or not at all.
 #[test]
 fn no_header_makes_the_decoder_panic() {
-    let limits = Limits { nodes: 4, pages: 8, page_bytes: 4096 };
+    let limits = Limits { space: Space::of_pages(4, 8), page_bytes: 4096 };
     let mut rng = Rng(1);
     let mut decoded = 0;
     for _ in 0..400_000 {
@@ -189,7 +189,11 @@ fn distort(message: Message, rng: &mut Rng) -> Message {
         Message::BarrierRelease { kind, epoch } => {
             Message::BarrierRelease { kind, epoch: nudge(epoch) }
         }
-        Message::Request { .. } => message,
+        Message::Request { .. }
+        | Message::Ask { .. }
+        | Message::Answer { .. }
+        | Message::Reclaim { .. }
+        | Message::Reclaimed { .. } => message,
     }
 }
 

@@ -1,5 +1,5 @@
 use dsm_core::wire::{self, HEADER_BYTES, HELLO_BYTES, Hello, HelloError, Limits};
-use dsm_core::{Access, Call, CallId, Config, Engine, Hold, Input, Output, PageId, Rank};
+use dsm_core::{Access, Call, CallId, Config, Engine, Hold, Input, Output, PageId, Rank, Space};
 use dsm_net::frame::Decoder;
 use dsm_net::launch::{Job, Order, Report, Status};
 use serde::Serialize;
@@ -114,10 +114,11 @@ fn drive_engine(bytes: &[u8]) {
     let nodes = 2 + u16::from(take(&mut bytes) % 3);
     let rank = Rank(u16::from(take(&mut bytes)) % nodes);
     let hold = if take(&mut bytes) > 127 { Hold::None } else { Hold::Timed };
-    let mut engine = Engine::new(Config { rank, nodes, pages: LIMITS.pages, hold });
+    let space = Space { nodes, ..SPACE };
+    let mut engine = Engine::new(Config { rank, space, hold });
     let mut calls = 0;
     while !bytes.is_empty() {
-        let page = PageId(u64::from(take(&mut bytes)) % LIMITS.pages);
+        let page = PageId(u64::from(take(&mut bytes)) % SPACE.pages);
         let input = match take(&mut bytes) % 16 {
             0 => Input::Fault { page, access: Access::Read },
             1 => Input::Fault { page, access: Access::Write },
@@ -145,7 +146,7 @@ fn drive_engine(bytes: &[u8]) {
 /// A well-formed message of some other rank. Small numbers, so that they meet what the engine knows.
 fn draw_message(bytes: &mut VecDeque<u8>, rank: Rank, nodes: u16) -> Option<Input> {
     let mut header = [0; HEADER_BYTES];
-    header[0] = 1 + take(bytes) % 7;
+    header[0] = 1 + take(bytes) % 11;
     header[1] = take(bytes);
     header[2] = take(bytes) % 4;
     header[8] = take(bytes) % 4;
@@ -155,7 +156,8 @@ fn draw_message(bytes: &mut VecDeque<u8>, rank: Rank, nodes: u16) -> Option<Inpu
         header[4..8].copy_from_slice(&LIMITS.page_bytes.to_le_bytes());
     }
     let from = Rank((rank.0 + 1 + u16::from(take(bytes)) % (nodes - 1)) % nodes);
-    let message = wire::decode(&header, &Limits { nodes, ..LIMITS }).ok()?;
+    let message =
+        wire::decode(&header, &Limits { space: Space { nodes, ..SPACE }, ..LIMITS }).ok()?;
     Some(Input::Message { from, message })
 }
 
@@ -170,7 +172,8 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
-pub(crate) const LIMITS: Limits = Limits { nodes: 4, pages: 4, page_bytes: 4096 };
+const SPACE: Space = Space { nodes: 4, pages: 4, area_pages: 2, page_words: 512 };
+pub(crate) const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
 pub(crate) const OURS: Hello = Hello {
     version: wire::VERSION,
@@ -180,5 +183,6 @@ pub(crate) const OURS: Hello = Hello {
     page_bytes: 4096,
     base: 1 << 45,
     size: 1 << 30,
+    heap: 1 << 36,
     key: [0x5a; 32],
 };

@@ -39,6 +39,7 @@ impl Job {
             page_bytes: 4096,
             base: 1 << 45,
             size: 1 << 30,
+            heap: 1 << 36,
             key: [3; 32],
         }
     }

@@ -1,6 +1,6 @@
 use crate::tape::Tape;
 use crate::{Faults, Op, Setup, planted};
-use dsm_core::{Access, BarrierKind, CallId, Config, Engine, Output, PageId, Rank};
+use dsm_core::{Access, BarrierKind, CallId, Config, Engine, Output, PageId, Rank, Space};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
@@ -63,8 +63,8 @@ pub(crate) enum Fault {
 
 impl Node {
     pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
-        let (nodes, pages, hold) = (setup.nodes(), setup.pages, setup.hold);
-        let config = Config { rank, nodes, pages, hold };
+        let space = Space::of_pages(setup.nodes(), setup.pages);
+        let config = Config { rank, space, hold: setup.hold };
         let engine = planted::engine(config, setup.mutant);
         let scripts = setup.scripts[usize::from(rank.0)].iter();
         Self {

@@ -20,6 +20,12 @@ pub(crate) fn say_message(message: &Message) -> String {
         Message::Ack { page, epoch } => format!("ack p{page} e{epoch}"),
         Message::BarrierArrive { kind, epoch } => format!("at {} e{epoch}", say_kind(kind)),
         Message::BarrierRelease { kind, epoch } => format!("{} open e{epoch}", say_kind(kind)),
+        Message::Ask { asker, id, object, ask } => {
+            format!("ask o{object} t{} of {asker}: {ask:?}", id.0)
+        }
+        Message::Answer { id, answer } => format!("answer t{}: {answer:?}", id.0),
+        Message::Reclaim { first, pages } => format!("reclaim {pages} pages from p{first}"),
+        Message::Reclaimed { first } => format!("reclaimed from p{first}"),
     }
 }
 
@@ -37,8 +43,11 @@ pub(crate) fn say_output(output: &Output) -> String {
         Output::Send { to, message, .. } => format!(">{to} {}", say_message(message)),
         Output::Resume { page } => format!("resume p{page}"),
         Output::Hold { page } => format!("hold p{page}"),
-        Output::Granted { id } => format!("grant call of t{}", id.0),
-        Output::Refused { id, .. } => format!("refuse call of t{}", id.0),
+        Output::Answered { id, answer } => format!("answer t{}: {answer:?}", id.0),
+        Output::Lend { object, access } => format!("lend l{object} {}", say_access(*access)),
+        Output::Recall { object, keep } => format!("recall l{object} to {}", say_access(*keep)),
+        Output::Serve { asker, id, task } => format!("serve t{} of {asker}: {task:?}", id.0),
+        Output::Clear { first, pages } => format!("clear {pages} pages from p{first}"),
         Output::Fail { violation } => format!("fail: {violation}"),
     }
 }

@@ -3,8 +3,8 @@ use crate::node::{Fault, Node, Thread, ThreadState, change};
 use crate::tape::{Tape, digest};
 use crate::{Arrival, Broken, Faults, Op, Promise, Setup, Watch};
 use dsm_core::{
-    Access, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId, Rank,
-    Source, Violation,
+    Access, Answer, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId,
+    Rank, Source, Violation,
 };
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -256,10 +256,17 @@ impl World {
                     return Err(Broken::new(Promise::DriverCan, how));
                 }
             }
-            Output::Granted { id } => return self.grant(rank, id),
-            Output::Refused { id, why } => {
-                let how = format!("rank {rank} refused call {}: {why:?}", id.0);
+            Output::Answered { id, answer: Answer::Done } => return self.grant(rank, id),
+            Output::Answered { id, answer } => {
+                let how = format!("rank {rank} answers call {}: {answer:?}", id.0);
                 return Err(Broken::new(Promise::NoFailure, how));
+            }
+            Output::Lend { .. }
+            | Output::Recall { .. }
+            | Output::Serve { .. }
+            | Output::Clear { .. } => {
+                let how = format!("rank {rank} asks for {output:?}, which no call led to");
+                return Err(Broken::new(Promise::DriverCan, how));
             }
             Output::Fail { violation } => return self.fail(rank, violation),
         }

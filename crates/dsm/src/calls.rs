@@ -1,11 +1,13 @@
-//! How the program's threads ask the driver for something and wait for the answer.
+//! How the program's threads ask the driver for something, and wait for the answer if there is one.
 
-use dsm_core::{Call, CallId, Refusal};
+use crate::parker::Parker;
+use dsm_core::{Answer, Call, CallId};
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use thiserror::Error;
 
 /// Why a call failed.
@@ -21,13 +23,12 @@ pub enum CallError {
 
 /// Calls under way.
 ///
-/// Invariant: a call that is in `asked` or known to the engine has no answer yet; the driver answers each
-/// once, or ends the process.
+/// Invariant: the driver sees calls in the order in which they were asked. It answers each that somebody
+/// waits for, or ends the process.
 #[derive(Debug)]
 pub(crate) struct Calls {
     state: Mutex<State>,
-    answered: Condvar,
-    /// Readable when `asked` is not empty.
+    /// Readable when `asked` is not empty, at the latest when the asking thread has rung.
     event: OwnedFd,
 }
 
@@ -36,54 +37,111 @@ struct State {
     next: u64,
     closed: bool,
     asked: Vec<(CallId, Call)>,
-    answers: BTreeMap<CallId, Result<(), CallError>>,
+    waiting: BTreeMap<CallId, Arc<Parker<Result<Answer, CallError>>>>,
+}
+
+/// A call whose thread can wait for answers; those that come after it is dropped go nowhere.
+#[derive(Debug)]
+pub(crate) struct Pending<'a> {
+    calls: &'a Calls,
+    id: CallId,
+    parker: Arc<Parker<Result<Answer, CallError>>>,
+}
+
+/// Whether the driver may sleep over what was queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "the driver may sleep over what was queued until the bell is rung"]
+pub(crate) enum Bell {
+    /// It does not, or somebody else rings.
+    #[default]
+    Quiet,
+    /// It may.
+    Due,
 }
 
 impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { state: Mutex::default(), answered: Condvar::new(), event })
+        Ok(Self { state: Mutex::default(), event })
     }
 
     /// Asks, and waits for the answer. The wait ends with the call, or with the process.
-    pub(crate) fn call(&self, call: Call) -> Result<(), CallError> {
+    ///
+    /// # Errors
+    /// [`CallError::Left`].
+    pub(crate) fn call(&self, call: Call) -> Result<Answer, CallError> {
+        self.start(call)?.wait()
+    }
+
+    /// Asks for something that has several answers, or that is not waited for without end.
+    ///
+    /// # Errors
+    /// [`CallError::Left`].
+    pub(crate) fn start(&self, call: Call) -> Result<Pending<'_>, CallError> {
+        let parker = Arc::new(Parker::new());
         let mut state = self.lock();
         if state.closed {
             return Err(CallError::Left);
         }
-        let id = CallId(state.next);
-        state.next += 1;
-        state.asked.push((id, call));
-        rustix::io::write(&self.event, &1_u64.to_ne_bytes()).expect("an eventfd takes one more");
-        loop {
-            if let Some(answer) = state.answers.remove(&id) {
-                return answer;
-            }
-            state = self.answered.wait(state).expect("no thread panics with the calls locked");
+        let (id, bell) = state.ask(call);
+        state.waiting.insert(id, Arc::clone(&parker));
+        drop(state);
+        self.ring(bell);
+        Ok(Pending { calls: self, id, parker })
+    }
+
+    /// Asks for something that has no answer; returns at once. Nobody hears it once the rank has left.
+    pub(crate) fn post(&self, call: Call) {
+        let bell = self.queue(call);
+        self.ring(bell);
+    }
+
+    /// The first half of [`post`](Self::post), for who holds a lock that the driver takes too: the
+    /// second, [`ring`](Self::ring), follows when the lock is free.
+    pub(crate) fn queue(&self, call: Call) -> Bell {
+        let mut state = self.lock();
+        if state.closed {
+            return Bell::Quiet;
+        }
+        state.ask(call).1
+    }
+
+    /// Wakes the driver if it may sleep over what was queued.
+    pub(crate) fn ring(&self, bell: Bell) {
+        if bell == Bell::Due {
+            let one = 1_u64.to_ne_bytes();
+            rustix::io::write(&self.event, &one).expect("an eventfd takes one more");
         }
     }
 
-    /// The calls asked since the last time, for the driver.
+    /// The calls asked since the last time, in order, for the driver.
     pub(crate) fn take(&self) -> Vec<(CallId, Call)> {
         let mut count = [0; 8];
-        // Nothing to read is fine: an earlier take saw these calls already.
+        // Before the calls are taken, or the bell of a later one could be lost. Nothing to read is fine:
+        // an earlier take saw these calls already.
         let _ = rustix::io::read(&self.event, &mut count);
         std::mem::take(&mut self.lock().asked)
     }
 
-    pub(crate) fn answer(&self, id: CallId, answer: Result<(), CallError>) {
-        self.lock().answers.insert(id, answer);
-        self.answered.notify_all();
+    /// Answers the thread of a call, and wakes no other. What nobody waits for goes nowhere.
+    pub(crate) fn answer(&self, id: CallId, answer: Answer) {
+        let parker = self.lock().waiting.get(&id).cloned();
+        if let Some(parker) = parker {
+            parker.give(Ok(answer));
+        }
     }
 
     /// No call is answered any more: those under way and later ones fail.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        for (id, _) in std::mem::take(&mut state.asked) {
-            state.answers.insert(id, Err(CallError::Left));
+        let waiting = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.asked.clear();
+            std::mem::take(&mut state.waiting)
+        };
+        for parker in waiting.into_values() {
+            parker.give(Err(CallError::Left));
         }
-        self.answered.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,16 +149,55 @@ impl Calls {
     }
 }
 
-impl AsFd for Calls {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+impl State {
+    fn ask(&mut self, call: Call) -> (CallId, Bell) {
+        let id = CallId(self.next);
+        self.next += 1;
+        // Who finds the queue empty rings for all that follow until it is taken.
+        let bell = if self.asked.is_empty() { Bell::Due } else { Bell::Quiet };
+        self.asked.push((id, call));
+        (id, bell)
     }
 }
 
-impl From<Refusal> for CallError {
-    fn from(why: Refusal) -> Self {
-        match why {
-            Refusal::BarrierBusy => Self::BarrierBusy,
-        }
+impl Pending<'_> {
+    /// Names the call to the driver.
+    pub(crate) fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Waits for the next answer.
+    ///
+    /// # Errors
+    /// [`CallError::Left`].
+    pub(crate) fn wait(&self) -> Result<Answer, CallError> {
+        self.parker.wait()
+    }
+
+    /// Waits for the next answer until then; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`CallError::Left`].
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer, CallError>> {
+        self.parker.wait_until(deadline)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.calls.lock().waiting.remove(&self.id);
+    }
+}
+
+impl Bell {
+    /// One ring for both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::Due { self } else { other }
+    }
+}
+
+impl AsFd for Calls {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }

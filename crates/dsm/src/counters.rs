@@ -1,3 +1,4 @@
+use crate::locks::Taken;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a rank's runtime has done since it joined.
@@ -60,7 +61,8 @@ impl Counter {
 }
 
 impl Counters {
-    pub(crate) fn stats(&self) -> Stats {
+    /// The counts, with those of locks, which their table keeps.
+    pub(crate) fn stats(&self, locks: Taken) -> Stats {
         Stats {
             read_faults: self.read_faults.load(),
             write_faults: self.write_faults.load(),
@@ -70,8 +72,8 @@ impl Counters {
             pages_out: self.pages_out.load(),
             messages_sent: self.messages_sent.load(),
             bytes_sent: self.bytes_sent.load(),
-            lock_local: 0,
-            lock_remote: 0,
+            lock_local: locks.local,
+            lock_remote: locks.remote,
             barriers: self.barriers.load(),
             fault_ns: self.fault_ns.load(),
         }

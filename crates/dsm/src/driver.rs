@@ -3,21 +3,28 @@
 
 mod holds;
 mod peers;
+mod prefetch;
 
+use crate::allocation::free_for_peer;
 use crate::calls::Calls;
 use crate::counters::Counters;
 use crate::fatal::Fatal;
+use crate::heap::Arena;
+use crate::locks::{Holder, Locks, Recalled};
 use crate::supervisor::Supervisor;
-use dsm_core::{Access, BarrierKind, Call, CallId, Engine, Input, Message, Output, PageId};
-use dsm_core::{Rank, Source};
-use dsm_mem::{Fault, Faults, Region, ThreadId, end_process};
+use dsm_core::{
+    Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
+};
+use dsm_core::{PageId, Rank, Source, Task};
+use dsm_mem::{Fault, Faults, Operation, Region, ThreadId, end_process};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
 use peers::{Arrival, Peers};
+use prefetch::Prefetches;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,13 +41,19 @@ pub(crate) struct Driver {
     rank: Rank,
     engine: Engine,
     region: Arc<Region>,
-    faults: Faults,
+    /// None in a job of one rank, whose pages never leave.
+    faults: Option<Faults>,
     peers: Peers,
     calls: Arc<Calls>,
+    locks: Arc<Locks>,
+    arena: Arc<Arena>,
     counters: Arc<Counters>,
-    supervisor: Arc<Supervisor>,
+    supervisor: Option<Arc<Supervisor>>,
     epoll: OwnedFd,
     holds: Holds,
+    prefetches: Prefetches,
+    /// What carrying out an output led to; the engine takes it after the other outputs.
+    followups: VecDeque<Input>,
     /// The pages that threads are stopped on.
     waits: BTreeMap<PageId, Wait>,
     /// The threads that the last resume let go on, for the hold that may follow it.
@@ -61,11 +74,13 @@ pub(crate) struct Parts {
     pub(crate) rank: Rank,
     pub(crate) engine: Engine,
     pub(crate) region: Arc<Region>,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Option<Faults>,
     pub(crate) peers: BTreeMap<Rank, Connection>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) locks: Arc<Locks>,
+    pub(crate) arena: Arc<Arena>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) supervisor: Option<Arc<Supervisor>>,
     pub(crate) hold: Duration,
 }
 
@@ -81,16 +96,20 @@ enum Finalize {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Result<Self, Fatal> {
-        let Parts { rank, engine, region, faults, peers, calls, counters, supervisor, hold } =
-            parts;
+        let Parts { rank, engine, region, faults, peers, calls, locks, arena, .. } = parts;
+        let Parts { counters, supervisor, hold, .. } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
         let watch = |fd: &dyn AsFd, token: u64| {
             let data = epoll::EventData::new_u64(token);
             epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("epoll_ctl"))
         };
-        watch(&faults.fd(), FAULTS)?;
         watch(&*calls, CALLS)?;
-        watch(&*supervisor, SUPERVISOR)?;
+        if let Some(faults) = &faults {
+            watch(&faults.fd(), FAULTS)?;
+        }
+        if let Some(supervisor) = &supervisor {
+            watch(&**supervisor, SUPERVISOR)?;
+        }
         for (rank, connection) in &peers {
             watch(connection, rank.0.into())?;
         }
@@ -101,10 +120,14 @@ impl Driver {
             faults,
             peers: Peers::new(peers),
             calls,
+            locks,
+            arena,
             counters,
             supervisor,
             epoll,
             holds: Holds::new(hold, rank),
+            prefetches: Prefetches::default(),
+            followups: VecDeque::new(),
             waits: BTreeMap::new(),
             resumed: Vec::new(),
             finalize: Finalize::NotCalled,
@@ -113,13 +136,17 @@ impl Driver {
 
     /// Runs on a thread of its own, named after the rank.
     pub(crate) fn spawn(self) -> Result<JoinHandle<()>, Fatal> {
-        let (rank, supervisor) = (self.rank, Arc::clone(&self.supervisor));
+        let (rank, supervisor) = (self.rank, self.supervisor.clone());
         let name = format!("dsm-driver-{rank}");
         let body = move || {
             // Nobody would be served any more: a driver that fails must not leave its process waiting.
             if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
                 let source = io::Error::other("an assertion of the runtime does not hold");
-                end_rank(rank, &supervisor, &Fatal::System { operation: "the driver", source });
+                end_rank(
+                    rank,
+                    supervisor.as_deref(),
+                    &Fatal::System { operation: "the driver", source },
+                );
             }
         };
         let spawned = std::thread::Builder::new().name(name).spawn(body);
@@ -128,20 +155,23 @@ impl Driver {
 
     /// Serves until the job is over. What cannot be mended ends the process, as `docs/running.md` says.
     fn run(mut self) {
-        self.faults.adopt_driver_thread();
+        if let Some(faults) = &self.faults {
+            faults.adopt_driver_thread();
+        }
         // The kernel may end a wait late by 50 us, as long as a hold time; a finer end is worth asking for.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let (rank, supervisor) = (self.rank, Arc::clone(&self.supervisor));
+        let (rank, supervisor) = (self.rank, self.supervisor.clone());
         let id = match self.serve().and_then(|id| self.part().map(|()| id)) {
             Ok(id) => id,
             // The region stays served by nobody rather than closed: a thread that waits must not go on.
-            Err(fatal) => end_rank(rank, &supervisor, &fatal),
+            Err(fatal) => end_rank(rank, supervisor.as_deref(), &fatal),
         };
-        if let Err(error) = self.faults.stop() {
-            end_rank(rank, &supervisor, &error.into());
+        if let Some(Err(error)) = self.faults.map(Faults::stop) {
+            end_rank(rank, supervisor.as_deref(), &error.into());
         }
-        self.calls.answer(id, Ok(()));
+        self.calls.answer(id, Answer::Done);
         self.calls.close();
+        self.locks.close();
     }
 
     /// Serves until finalize is complete; gives the call that waits for it.
@@ -170,6 +200,7 @@ impl Driver {
                     }
                 }
             }
+            self.prefetch()?;
         }
     }
 
@@ -198,7 +229,9 @@ impl Driver {
 
     fn take_faults(&mut self) -> Result<(), Fatal> {
         let mut faults = Vec::new();
-        self.faults.read(&mut faults)?;
+        if let Some(engine) = &mut self.faults {
+            engine.read(&mut faults)?;
+        }
         for Fault { page, access, thread } in faults {
             let counter = match (access, self.engine.access(page)) {
                 (Access::Write, Access::Read) => &self.counters.upgrades,
@@ -219,7 +252,24 @@ impl Driver {
             {
                 self.finalize = Finalize::Called(id);
             }
-            self.handle(Input::Call { id, call })?;
+            match call {
+                Call::Prefetch { first, pages, access } => {
+                    self.prefetches.add(first, pages, access)
+                }
+                call => self.handle(Input::Call { id, call })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a few more of the pages that no thread waits for.
+    fn prefetch(&mut self) -> Result<(), Fatal> {
+        while let Some((first, access)) = self.prefetches.next() {
+            if self.engine.access(first) < access {
+                self.prefetches.begin(first);
+                let call = Call::Prefetch { first, pages: 1, access };
+                self.handle(Input::Call { id: CallId(u64::MAX), call })?;
+            }
         }
         Ok(())
     }
@@ -265,20 +315,26 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input) -> Result<(), Fatal> {
-        for output in self.engine.handle(input) {
-            self.carry_out(output)?;
+        let mut next = Some(input);
+        while let Some(input) = next {
+            for output in self.engine.handle(input) {
+                self.carry_out(output)?;
+            }
+            next = self.followups.pop_front();
         }
         Ok(())
     }
 
     fn carry_out(&mut self, output: Output) -> Result<(), Fatal> {
         match output {
-            Output::Protect { page, access } => self.faults.protect(page, access)?,
+            Output::Protect { page, access } => self.protect(page, access)?,
             Output::Install { page, access, source } => {
                 if source == Source::Zero {
                     self.region.zero_page(page);
                 }
-                self.faults.install(page, access)?;
+                if let Some(faults) = &self.faults {
+                    faults.install(page, access)?;
+                }
             }
             Output::Send { to, message, attach: _ } => {
                 // What is attached is the page the message names, read now.
@@ -288,18 +344,72 @@ impl Driver {
                 self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
             }
             Output::Resume { page } => {
-                self.faults.resume(page)?;
+                if let Some(faults) = &self.faults {
+                    faults.resume(page)?;
+                }
                 self.note_resume(page);
             }
             Output::Hold { page } => self.holds.start(page, std::mem::take(&mut self.resumed)),
-            Output::Granted { id } => self.grant(id),
-            Output::Refused { id, why } => self.calls.answer(id, Err(why.into())),
+            Output::Lend { object, access } => self.locks.lend(object, access),
+            Output::Recall { object, keep } => {
+                if self.locks.recall(object, keep) == Recalled::Surrendered {
+                    let call = Call::Surrender { object, keep };
+                    self.followups.push_back(Input::Call { id: CallId(u64::MAX), call });
+                }
+            }
+            Output::Serve { asker, id, task } => {
+                let answer = self.run_task(task);
+                self.followups.push_back(Input::Served { asker, id, answer });
+            }
+            Output::Clear { first, pages } => {
+                self.region.discard(first, pages).map_err(|source| Fatal::System {
+                    operation: "giving memory of freed pages back",
+                    source,
+                })?;
+            }
+            Output::Answered { id, answer } => self.answer(id, answer),
             Output::Fail { violation } => return Err(Fatal::Protocol(violation)),
         }
         Ok(())
     }
 
+    fn protect(&self, page: PageId, access: Access) -> Result<(), Fatal> {
+        match &self.faults {
+            Some(faults) => Ok(faults.protect(page, access)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Does what a rank asks for that only the driver of this one can do.
+    fn run_task(&self, task: Task) -> Answer {
+        let offset = |object: ObjectId| {
+            usize::try_from(object.0).expect("words are in the region") * WORD_BYTES
+        };
+        let operate =
+            |object, operation| Answer::Value(self.region.operate(offset(object), operation));
+        match task {
+            Task::Add { object, value } => operate(object, Operation::Add { value }),
+            Task::Swap { object, expected, desired } => {
+                operate(object, Operation::Swap { expected, desired })
+            }
+            Task::Free { object } => {
+                let (answer, emptied) =
+                    free_for_peer(&self.arena, self.region.base() + offset(object));
+                if let Some(run) = emptied {
+                    let object = ObjectId(((run - self.region.base()) / WORD_BYTES) as u64);
+                    self.calls.post(Call::Ask { object, ask: Ask::RunGive });
+                }
+                answer
+            }
+            Task::Inspect { object, access } => match self.locks.inspect(object, access) {
+                Some(Holder { thread, waits_for }) => Answer::Held { thread, waits_for },
+                None => Answer::Done,
+            },
+        }
+    }
+
     fn note_resume(&mut self, page: PageId) {
+        self.prefetches.end(page);
         self.resumed.clear();
         let Some(Wait { since, threads }) = self.waits.remove(&page) else { return };
         let now = Instant::now();
@@ -309,13 +419,12 @@ impl Driver {
         self.counters.fault_ns.add(ns);
     }
 
-    fn grant(&mut self, id: CallId) {
-        self.counters.barriers.add(1);
-        if self.finalize == Finalize::Called(id) {
+    fn answer(&mut self, id: CallId, answer: Answer) {
+        if self.finalize == Finalize::Called(id) && answer == Answer::Done {
             // Answered when the last bytes are sent and the region is closed.
             self.finalize = Finalize::Complete(id);
         } else {
-            self.calls.answer(id, Ok(()));
+            self.calls.answer(id, answer);
         }
     }
 
@@ -332,15 +441,16 @@ impl Wait {
 }
 
 /// Reports why this rank cannot go on, lets the launcher find out which rank failed first, and ends.
-fn end_rank(rank: Rank, supervisor: &Supervisor, fatal: &Fatal) -> ! {
+fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fatal) -> ! {
     let code = fatal.exit_code();
     let reason = fatal.to_string();
-    match fatal {
-        Fatal::ContactLost { rank: peer, cause } => {
+    match (supervisor, fatal) {
+        (Some(supervisor), Fatal::ContactLost { rank: peer, cause }) => {
             supervisor.tell(&Status::ContactLost { rank: peer.0, cause: cause.clone() });
             supervisor.wait_for_end(VERDICT_TIMEOUT);
         }
-        _ => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
+        (Some(supervisor), _) => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
+        (None, _) => (),
     }
     // One write: the program's threads may hold the lock of standard error while they wait for a page.
     let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
@@ -356,6 +466,8 @@ const COORDINATOR: Rank = Rank(0);
 const FAULTS: u64 = u64::MAX;
 const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
+/// Objects are numbered by words of this size.
+const WORD_BYTES: usize = 8;
 const EVENTS_AT_ONCE: usize = 64;
 /// Messages of one peer before the others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;

@@ -19,6 +19,7 @@ mod spans;
 mod tests;
 
 pub use error::HeapError;
+pub(crate) use names::{Memory, named};
 
 use pool::Pool;
 use size_class::SizeClass;

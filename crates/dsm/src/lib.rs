@@ -18,15 +18,18 @@
 //! Started by `dsmexec`, the program is a rank of its job; started by hand, it is a job of one rank.
 #![forbid(unsafe_code)]
 
+mod allocation;
 mod calls;
 mod counters;
 mod driver;
 mod fatal;
-#[cfg_attr(not(test), expect(dead_code, reason = "the node does not hand out its memory yet"))]
 mod heap;
+mod locks;
 mod node;
+mod parker;
 mod settings;
 mod supervisor;
+mod sync;
 
 pub use calls::CallError;
 pub use counters::Stats;
@@ -36,3 +39,4 @@ pub use heap::HeapError;
 pub use node::{JoinError, Node};
 pub use settings::{SETTINGS, SettingError, check_setting};
 pub use supervisor::JobError;
+pub use sync::{BarrierRole, SyncError};

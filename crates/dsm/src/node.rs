@@ -1,10 +1,12 @@
 use crate::calls::{CallError, Calls};
 use crate::counters::{Counters, Stats};
 use crate::driver::{Driver, Parts};
+use crate::heap::Arena;
+use crate::locks::Locks;
 use crate::settings::{SettingError, Settings};
 use crate::supervisor::{JobError, Supervisor};
 use dsm_core::wire::{Hello, Limits, VERSION};
-use dsm_core::{BarrierKind, Call, Config, Engine, Hold, PageId, Rank};
+use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Rank, Space};
 use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
 use dsm_net::connection::Connection;
 use dsm_net::launch::{Job, Status};
@@ -25,18 +27,15 @@ use thiserror::Error;
 #[derive(Debug)]
 pub struct Node {
     rank: Rank,
-    nodes: u16,
-    region: Arc<Region>,
-    counters: Arc<Counters>,
-    sharing: Option<Sharing>,
-}
-
-/// What a job of several ranks needs beside the region.
-#[derive(Debug)]
-struct Sharing {
-    calls: Arc<Calls>,
-    supervisor: Arc<Supervisor>,
-    driver: JoinHandle<()>,
+    pub(crate) space: Space,
+    pub(crate) region: Arc<Region>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) locks: Arc<Locks>,
+    pub(crate) arena: Arc<Arena>,
+    /// None once the job is left.
+    driver: Option<JoinHandle<()>>,
+    supervisor: Option<Arc<Supervisor>>,
 }
 
 /// Why a process could not join its job.
@@ -84,7 +83,7 @@ impl Node {
         }
         let settings = Settings::from_environment()?;
         let Some((supervisor, job, listener)) = Supervisor::find()? else {
-            return Ok(Self::alone(Arc::new(reserve(&settings)?)));
+            return Self::alone(Arc::new(reserve(&settings)?), None);
         };
         let supervisor = Arc::new(supervisor);
         Self::join_job(&settings, &supervisor, &job, &listener).inspect_err(|error| {
@@ -102,7 +101,7 @@ impl Node {
     /// How many ranks the job has.
     #[must_use]
     pub fn nodes(&self) -> u16 {
-        self.nodes
+        self.space.nodes
     }
 
     /// The first address of the shared area, the same on every rank.
@@ -114,7 +113,7 @@ impl Node {
     /// Bytes of the shared area, a whole number of pages.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.region.bytes()
+        self.region.area_bytes()
     }
 
     /// Bytes of a page, the unit of sharing.
@@ -123,14 +122,13 @@ impl Node {
         self.region.page_bytes()
     }
 
-    /// The rank that keeps the directory entry of the page at `address`; `None` outside the shared area.
+    /// The rank that keeps the directory entry of the page at `address`; `None` outside shared memory.
     #[must_use]
     pub fn home(&self, address: usize) -> Option<u16> {
-        let PageId(page) = self.region.page_of(address)?;
-        u16::try_from(page % u64::from(self.nodes)).ok()
+        Some(self.space.home(self.region.page_of(address)?).0)
     }
 
-    /// Whether `address` is in the shared area.
+    /// Whether `address` is in the shared area or in the heap.
     #[must_use]
     pub fn is_shared(&self, address: usize) -> bool {
         self.region.page_of(address).is_some()
@@ -150,19 +148,19 @@ impl Node {
     /// # Errors
     /// If another thread of this rank is at the barrier.
     pub fn barrier(&self) -> Result<(), CallError> {
-        match &self.sharing {
-            Some(sharing) => sharing.calls.call(Call::Barrier(BarrierKind::Program)),
-            None => {
+        match self.calls.call(Call::Barrier(BarrierKind::Program))? {
+            Answer::Done => {
                 self.counters.barriers.add(1);
                 Ok(())
             }
+            _ => Err(CallError::BarrierBusy),
         }
     }
 
     /// What this rank's runtime has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.counters.stats()
+        self.counters.stats(self.locks.taken())
     }
 
     /// Leaves the job once every rank wants to; this rank's pages are served until then. The shared area
@@ -176,17 +174,22 @@ impl Node {
     }
 
     fn leave(&mut self) -> Result<(), CallError> {
-        let Some(sharing) = self.sharing.take() else { return Ok(()) };
-        sharing.calls.call(Call::Barrier(BarrierKind::Finalize))?;
+        let Some(driver) = self.driver.take() else { return Ok(()) };
+        if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done {
+            return Err(CallError::BarrierBusy);
+        }
         // The driver ends the process if it fails; a thread that ended did what it had to.
-        let _ = sharing.driver.join();
-        sharing.supervisor.tell(&Status::Finalized);
+        let _ = driver.join();
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.tell(&Status::Finalized);
+        }
         Ok(())
     }
 
-    fn alone(region: Arc<Region>) -> Self {
-        let counters = Arc::default();
-        Self { rank: Rank(0), nodes: 1, region, counters, sharing: None }
+    /// A job of one rank: its pages never leave, so nothing faults, and every token is its own.
+    fn alone(region: Arc<Region>, supervisor: Option<Arc<Supervisor>>) -> Result<Self, JoinError> {
+        let place = Place { rank: Rank(0), space: space(1, &region), hold: Duration::ZERO };
+        Self::start(place, region, None, BTreeMap::new(), supervisor)
     }
 
     fn join_job(
@@ -197,35 +200,60 @@ impl Node {
     ) -> Result<Self, JoinError> {
         let region = Arc::new(reserve(settings)?);
         if job.nodes.len() == 1 {
+            let node = Self::alone(region, Some(Arc::clone(supervisor)))?;
             supervisor.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
-            return Ok(Self::alone(region));
+            return Ok(node);
         }
         let faults = Faults::start(Arc::clone(&region), settings.fault)?;
         let fault_engine = faults.describe();
         let hello = hello(job, &region);
-        let peers = meet(settings, supervisor, job, listener, hello)?;
+        let space = space(hello.nodes, &region);
+        let peers = meet(settings, supervisor, job, listener, hello, space)?;
+        let place = Place { rank: hello.from, space, hold: settings.hold };
+        let node = Self::start(place, region, Some(faults), peers, Some(Arc::clone(supervisor)))?;
+        supervisor.tell(&Status::Joined { fault_engine });
+        Ok(node)
+    }
+
+    fn start(
+        Place { rank, space, hold }: Place,
+        region: Arc<Region>,
+        faults: Option<Faults>,
+        peers: BTreeMap<Rank, Connection>,
+        supervisor: Option<Arc<Supervisor>>,
+    ) -> Result<Self, JoinError> {
         let counters = Arc::<Counters>::default();
         let calls = Arc::new(Calls::new().map_err(system("make an eventfd"))?);
-        let hold = if settings.hold.is_zero() { Hold::None } else { Hold::Timed };
-        let (rank, nodes, pages) = (hello.from, hello.nodes, region.pages());
+        let tokens_move = space.nodes > 1;
+        let locks = Arc::new(Locks::new(tokens_move.then(|| Arc::clone(&calls))));
+        let arena = Arc::new(Arena::new(region.page_bytes()));
+        let core_hold = if hold.is_zero() { Hold::None } else { Hold::Timed };
         let driver = Driver::new(Parts {
             rank,
-            engine: Engine::new(Config { rank, nodes, pages, hold }),
+            engine: Engine::new(Config { rank, space, hold: core_hold }),
             region: Arc::clone(&region),
             faults,
             peers,
             calls: Arc::clone(&calls),
+            locks: Arc::clone(&locks),
+            arena: Arc::clone(&arena),
             counters: Arc::clone(&counters),
-            supervisor: Arc::clone(supervisor),
-            hold: settings.hold,
+            supervisor: supervisor.clone(),
+            hold,
         });
         let driver = driver.and_then(Driver::spawn).map_err(|fatal| {
             system("start the driver thread")(io::Error::other(fatal.to_string()))
         })?;
-        supervisor.tell(&Status::Joined { fault_engine });
-        let sharing = Some(Sharing { calls, supervisor: Arc::clone(supervisor), driver });
-        Ok(Self { rank, nodes, region, counters, sharing })
+        let driver = Some(driver);
+        Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor })
     }
+}
+
+/// Where a rank stands in its job, and how long pages stay there.
+struct Place {
+    rank: Rank,
+    space: Space,
+    hold: Duration,
 }
 
 impl Drop for Node {
@@ -253,7 +281,18 @@ impl JoinError {
 }
 
 fn reserve(settings: &Settings) -> Result<Region, RegionError> {
-    Region::reserve(Layout { base: settings.base, bytes: settings.bytes, heap_bytes: 0 })
+    let &Settings { base, bytes, heap_bytes, .. } = settings;
+    Region::reserve(Layout { base, bytes, heap_bytes })
+}
+
+fn space(nodes: u16, region: &Region) -> Space {
+    let page_bytes = region.page_bytes();
+    Space {
+        nodes,
+        pages: region.pages(),
+        area_pages: (region.area_bytes() / page_bytes) as u64,
+        page_words: (page_bytes / size_of::<u64>()) as u64,
+    }
 }
 
 fn hello(job: &Job, region: &Region) -> Hello {
@@ -265,7 +304,8 @@ fn hello(job: &Job, region: &Region) -> Hello {
         nodes: u16::try_from(job.nodes.len()).expect("the number of nodes was checked"),
         page_bytes: u32::try_from(region.page_bytes()).expect("pages are small"),
         base: region.base() as u64,
-        size: region.bytes() as u64,
+        size: region.area_bytes() as u64,
+        heap: region.heap_bytes() as u64,
         key: job.key.0,
     }
 }
@@ -276,6 +316,7 @@ fn meet(
     job: &Job,
     listener: &TcpListener,
     hello: Hello,
+    space: Space,
 ) -> Result<BTreeMap<Rank, Connection>, JoinError> {
     let addresses: Vec<SocketAddr> = job.nodes.iter().map(|node| node.address).collect();
     let rendezvous = Rendezvous {
@@ -287,8 +328,7 @@ fn meet(
         give_up_after: settings.join_timeout,
     };
     let streams = rendezvous.meet(|missing| remind(job, missing))?;
-    let pages = hello.size / u64::from(hello.page_bytes);
-    let limits = Limits { nodes: hello.nodes, pages, page_bytes: hello.page_bytes };
+    let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = streams.into_iter().map(|(rank, stream)| {
         let connection = Connection::new(stream, limits).map_err(system("set up a connection"))?;
         Ok((rank, connection))

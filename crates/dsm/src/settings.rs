@@ -10,6 +10,7 @@ use thiserror::Error;
 pub(crate) struct Settings {
     pub(crate) base: usize,
     pub(crate) bytes: usize,
+    pub(crate) heap_bytes: usize,
     pub(crate) fault: Choice,
     pub(crate) hold: Duration,
     pub(crate) join_timeout: Duration,
@@ -25,8 +26,8 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 5] =
-    ["DSM_SIZE", "DSM_BASE", "DSM_FAULT", "DSM_HOLD_US", "DSM_JOIN_TIMEOUT_S"];
+pub const SETTINGS: [&str; 6] =
+    ["DSM_SIZE", "DSM_HEAP", "DSM_BASE", "DSM_FAULT", "DSM_HOLD_US", "DSM_JOIN_TIMEOUT_S"];
 
 /// Whether one of [`SETTINGS`] may have this value, for whoever sets it for ranks to come.
 ///
@@ -64,6 +65,8 @@ impl Settings {
         };
         let bytes =
             read("DSM_SIZE", "bytes, or a number with K, M, G or T", bytes_of, DEFAULT_BYTES)?;
+        let heap =
+            read("DSM_HEAP", "bytes, or a number with K, M, G or T", bytes_of, DEFAULT_HEAP)?;
         let base =
             read("DSM_BASE", "an address, such as 0x200000000000", address_of, DEFAULT_BASE)?;
         let hold = read("DSM_HOLD_US", "microseconds up to 1000000", hold_of, DEFAULT_HOLD_US)?;
@@ -80,6 +83,7 @@ impl Settings {
         Ok(Self {
             base: to_usize(base),
             bytes: to_usize(bytes),
+            heap_bytes: to_usize(heap),
             fault,
             hold: Duration::from_micros(hold),
             join_timeout: Duration::from_secs(join),
@@ -122,6 +126,8 @@ fn to_usize(value: u64) -> usize {
 }
 
 const DEFAULT_BYTES: u64 = 1 << 30;
+/// Address space only: what is not allocated and touched costs nothing.
+const DEFAULT_HEAP: u64 = 64 << 30;
 /// Half of the 47-bit address space of x86-64.
 const MAX_BYTES: u64 = 1 << 46;
 /// Far from where Linux puts programs, heaps, libraries and stacks, and above what the address sanitizer

@@ -218,7 +218,9 @@ fn a_program_started_by_hand_is_a_job_of_one_rank() {
     let words = node.words::<AtomicU64>(0, node.size() / 8).unwrap();
     words.last().unwrap().store(7, SeqCst);
     assert_eq!(node.home(node.base()), Some(0));
-    assert_eq!(node.home(node.base() + node.size()), None);
+    assert_eq!(node.home(node.base() - 1), None);
+    // Behind the area there is the heap.
+    assert!(node.is_shared(node.base() + node.size()));
     node.barrier().unwrap();
     assert!(Node::join().is_err(), "a process joins once");
     node.finalize().unwrap();

@@ -79,7 +79,7 @@ impl Copies {
                 }
                 _ => return None,
             },
-            Input::Call { .. } | Input::PeerLost { .. } => return None,
+            Input::Call { .. } | Input::Served { .. } | Input::PeerLost { .. } => return None,
         };
         Some(CopySituation { state: self.copy_state(page, home), event })
     }

@@ -28,7 +28,7 @@ impl Engine {
         let page = match *input {
             Input::Fault { page, .. } | Input::HoldOver { page } => page,
             Input::Message { message, .. } => message.page()?,
-            Input::Call { .. } | Input::PeerLost { .. } => return None,
+            Input::Call { .. } | Input::Served { .. } | Input::PeerLost { .. } => return None,
         };
         let home = self.home(page);
         if let Some(copy) = self.copies.situation(input, home) {
@@ -77,7 +77,7 @@ impl Message {
             | Self::Grant { page, .. }
             | Self::Invalidate { page, .. }
             | Self::Ack { page, .. } => Some(page),
-            Self::BarrierArrive { .. } | Self::BarrierRelease { .. } => None,
+            _ => None,
         }
     }
 }

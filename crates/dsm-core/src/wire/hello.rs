@@ -3,10 +3,10 @@ use crate::Rank;
 use core::fmt;
 
 /// The version of the `native` protocol. Ranks of different versions refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Bytes of a [`Hello`].
-pub const HELLO_BYTES: usize = 64;
+pub const HELLO_BYTES: usize = 72;
 
 /// What each end of a connection says first, the connecting end before the other.
 ///
@@ -19,8 +19,9 @@ pub const HELLO_BYTES: usize = 64;
 /// | 10 | 2 | number of ranks |
 /// | 12 | 4 | bytes of a page |
 /// | 16 | 8 | first address of the region |
-/// | 24 | 8 | bytes of the region |
-/// | 32 | 32 | key of the job |
+/// | 24 | 8 | bytes of the area |
+/// | 32 | 8 | bytes of the heap |
+/// | 40 | 32 | key of the job |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Its protocol version.
@@ -35,8 +36,10 @@ pub struct Hello {
     pub page_bytes: u32,
     /// The first address of its region.
     pub base: u64,
-    /// Bytes of its region.
+    /// Bytes of its area.
     pub size: u64,
+    /// Bytes of its heap.
+    pub heap: u64,
     /// The secret of its job.
     pub key: [u8; 32],
 }
@@ -70,7 +73,8 @@ impl Hello {
         bytes[12..16].copy_from_slice(&self.page_bytes.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.size.to_le_bytes());
-        bytes[32..].copy_from_slice(&self.key);
+        bytes[32..40].copy_from_slice(&self.heap.to_le_bytes());
+        bytes[40..].copy_from_slice(&self.key);
         bytes
     }
 
@@ -93,7 +97,8 @@ impl Hello {
             page_bytes: u32::from_le_bytes(field(bytes, 12)),
             base: u64::from_le_bytes(field(bytes, 16)),
             size: u64::from_le_bytes(field(bytes, 24)),
-            key: field(bytes, 32),
+            heap: u64::from_le_bytes(field(bytes, 32)),
+            key: field(bytes, 40),
         };
         if bytes[..4] != MAGIC || !same_key(&self.key, &theirs.key) {
             return Err(HelloError::Stranger);
@@ -104,7 +109,8 @@ impl Hello {
             ("rank spoken to", self.from.0.into(), theirs.to.0.into()),
             ("page size", self.page_bytes.into(), theirs.page_bytes.into()),
             ("base address of the region", self.base, theirs.base),
-            ("size of the region", self.size, theirs.size),
+            ("size of the area", self.size, theirs.size),
+            ("size of the heap", self.heap, theirs.heap),
         ];
         match pairs.into_iter().find(|(_, ours, theirs)| ours != theirs) {
             Some((what, ours, theirs)) => Err(HelloError::Differs { what, ours, theirs }),
@@ -129,6 +135,7 @@ impl fmt::Debug for Hello {
             .field("page_bytes", &self.page_bytes)
             .field("base", &self.base)
             .field("size", &self.size)
+            .field("heap", &self.heap)
             .finish_non_exhaustive()
     }
 }
@@ -160,6 +167,7 @@ mod tests {
         page_bytes: 4096,
         base: 1 << 45,
         size: 1 << 30,
+        heap: 1 << 36,
         key: [7; 32],
     };
 
@@ -187,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_different_region_is_named() {
-        let what = "size of the region";
+        let what = "size of the area";
         let (ours, theirs) = (1 << 30, 4096);
         assert_eq!(
             check(|hello| hello.size = 4096),

@@ -1,4 +1,4 @@
-use dsm_core::{Config, Engine, Hold, Input, Message, Output, Rank};
+use dsm_core::{Config, Engine, Hold, Input, Message, Output, Rank, Space};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A few engines and the wires between them, which deliver when told to.
@@ -10,7 +10,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(nodes: u16, pages: u64, hold: Hold) -> Self {
-        let config = |rank| Config { rank: Rank(rank), nodes, pages, hold };
+        let space = Space::of_pages(nodes, pages);
+        let config = |rank| Config { rank: Rank(rank), space, hold };
         let engines = (0..nodes).map(|rank| Engine::new(config(rank))).collect();
         Self { nodes, engines, wires: BTreeMap::new() }
     }

@@ -1,6 +1,4 @@
-use dsm_core::{
-    Access, BarrierKind, Epoch, Message, Output, PageId, Payload, Rank, Refusal, Right, Source,
-};
+use dsm_core::{Access, BarrierKind, Epoch, Message, Output, PageId, Payload, Rank, Right, Source};
 
 /// An output as scenarios write it.
 pub(crate) fn say_output(output: &Output) -> String {
@@ -20,10 +18,15 @@ pub(crate) fn say_output(output: &Output) -> String {
         }
         Output::Resume { page } => format!("resume page {page}"),
         Output::Hold { page } => format!("hold page {page}"),
-        Output::Granted { id } => format!("grant call {}", id.0),
-        Output::Refused { id, why: Refusal::BarrierBusy } => {
-            format!("refuse call {}: barrier busy", id.0)
+        Output::Answered { id, answer } => format!("answer call {}: {answer:?}", id.0),
+        Output::Lend { object, access } => format!("lend lock {object} {}", say_access(*access)),
+        Output::Recall { object, keep } => {
+            format!("recall lock {object}, keep {}", say_access(*keep))
         }
+        Output::Serve { asker, id, task } => {
+            format!("serve call {} of rank {asker}: {task:?}", id.0)
+        }
+        Output::Clear { first, pages } => format!("clear {pages} pages from {first}"),
         Output::Fail { violation } => format!("fail: {violation}"),
     }
 }
@@ -52,6 +55,12 @@ pub(crate) fn say_message(message: &Message) -> String {
         Message::BarrierRelease { kind, epoch } => {
             format!("release of {}, epoch {epoch}", say_barrier(kind))
         }
+        Message::Ask { asker, id, object, ask } => {
+            format!("ask at {object} for call {} of rank {asker}: {ask:?}", id.0)
+        }
+        Message::Answer { id, answer } => format!("answer to call {}: {answer:?}", id.0),
+        Message::Reclaim { first, pages } => format!("reclaim {pages} pages from {first}"),
+        Message::Reclaimed { first } => format!("reclaimed from {first}"),
     }
 }
 

@@ -1,0 +1,104 @@
+use super::{Copies, Copy, State};
+use crate::barrier::COORDINATOR;
+use crate::io::{Outputs, Task};
+use crate::message::{CallId, Message};
+use crate::mutant::Mutant;
+use crate::{Access, Output, PageId, Rank};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+/// What the engine itself wants of pages, once this rank may write them: the operations that other ranks
+/// have it run on a word, and the clearing of pages nobody uses any more.
+///
+/// Invariant: a page with errands is one this rank may write, or has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Errands {
+    of_pages: BTreeMap<PageId, VecDeque<Errand>>,
+    /// Runs being cleared, by their first page.
+    runs: BTreeMap<PageId, Run>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Run {
+    pages: u64,
+    /// How many of the pages this rank is home to are in use still.
+    left: u64,
+}
+
+/// One thing to do with a page that this rank may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Errand {
+    /// Run an operation on a word.
+    Operate { asker: Rank, id: CallId, task: Task },
+    /// Let the page be as if it had never been used, for the run that begins at this page.
+    Clear { run: PageId },
+}
+
+impl Copies {
+    pub(crate) fn on_errand(
+        &mut self,
+        page: PageId,
+        errand: Errand,
+        home: Rank,
+        out: &mut Outputs,
+    ) {
+        self.errands.of_pages.entry(page).or_default().push_back(errand);
+        self.run_errands(page, home, out);
+    }
+
+    /// Makes the pages of a run that this rank is home to as if they had never been used, and what this
+    /// rank has of the run zero; says so with [`Message::Reclaimed`].
+    pub(crate) fn on_reclaim(&mut self, run: PageId, pages: u64, out: &mut Outputs) {
+        let (home, end) = (self.rank, PageId(run.0 + pages));
+        let is_ours = |page: &PageId| self.space.home(*page) == home;
+        let used = self.pages.range(run..end).filter(|(_, copy)| copy.state != State::Fresh);
+        let used: Vec<PageId> = used.map(|(&page, _)| page).filter(is_ours).collect();
+        // One more than there are, so that the run is not done before all are asked for.
+        self.errands.runs.insert(run, Run { pages, left: 1 + used.len() as u64 });
+        for page in used {
+            self.on_errand(page, Errand::Clear { run }, home, out);
+        }
+        self.cleared(run, out);
+    }
+
+    pub(super) fn run_errands(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
+        while let Some(queue) = self.errands.of_pages.get_mut(&page) {
+            let copy = self.pages.get(&page).copied();
+            let Some(copy) = copy.filter(|copy| copy.state == State::Modified) else {
+                // Granted at once or asked for; either way the errands are looked at again when it opens.
+                return self.on_fault(page, Access::Write, home, out);
+            };
+            match queue.front().copied() {
+                None => {
+                    self.errands.of_pages.remove(&page);
+                }
+                Some(Errand::Operate { asker, id, task }) => {
+                    queue.pop_front();
+                    out.push(Output::Serve { asker, id, task });
+                }
+                // Demands were made by threads that used the page until its end; they go first.
+                Some(Errand::Clear { .. }) if self.deferred.contains_key(&page) => return,
+                Some(Errand::Clear { run }) => {
+                    queue.pop_front();
+                    if !self.planted.is(Mutant::ClearForgotten) {
+                        self.pages.insert(page, Copy { state: State::Fresh, ..copy });
+                    }
+                    self.held.remove(&page);
+                    out.push(Output::Protect { page, access: Access::None });
+                    self.cleared(run, out);
+                }
+            }
+        }
+    }
+
+    fn cleared(&mut self, run: PageId, out: &mut Outputs) {
+        let Run { pages, left } =
+            self.errands.runs.get_mut(&run).expect("a page is cleared for a run");
+        *left -= 1;
+        if *left == 0 {
+            out.push(Output::Clear { first: run, pages: *pages });
+            self.errands.runs.remove(&run);
+            out.send(COORDINATOR, Message::Reclaimed { first: run }, None);
+        }
+    }
+}
