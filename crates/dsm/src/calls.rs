@@ -201,3 +201,88 @@ impl AsFd for Calls {
         self.event.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dsm_core::{Access, BarrierKind, ObjectId};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    const BARRIER: Call = Call::Barrier(BarrierKind::Program);
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn post(number: u64) -> Call {
+        Call::Acquire { object: ObjectId(number), access: Access::Read }
+    }
+
+    fn taken(calls: &Calls) -> Vec<Call> {
+        calls.take().into_iter().map(|(_, call)| call).collect()
+    }
+
+    #[test]
+    fn the_answer_wakes_the_thread_that_asked() {
+        let calls = Calls::new().unwrap();
+        let first = calls.start(BARRIER).unwrap();
+        let second = calls.start(BARRIER).unwrap();
+        let ids: Vec<_> = calls.take().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [first.id(), second.id()]);
+        thread::scope(|scope| {
+            let (sender, answers) = channel();
+            let other = sender.clone();
+            scope.spawn(move || sender.send((1, first.wait())));
+            scope.spawn(move || other.send((2, second.wait())));
+            calls.answer(ids[1], Answer::Value(2));
+            assert_eq!(answers.recv_timeout(DEADLINE), Ok((2, Ok(Answer::Value(2)))));
+            let early = answers.recv_timeout(Duration::from_millis(1));
+            assert_eq!(early, Err(RecvTimeoutError::Timeout));
+            calls.answer(ids[0], Answer::Value(1));
+            assert_eq!(answers.recv_timeout(DEADLINE), Ok((1, Ok(Answer::Value(1)))));
+        });
+    }
+
+    #[test]
+    fn a_call_may_have_several_answers() {
+        let calls = Calls::new().unwrap();
+        let pending = calls.start(BARRIER).unwrap();
+        calls.answer(pending.id(), Answer::Queued);
+        calls.answer(pending.id(), Answer::Woken);
+        assert_eq!(pending.wait(), Ok(Answer::Queued));
+        assert_eq!(pending.wait(), Ok(Answer::Woken));
+        let deadline = Instant::now() + Duration::from_millis(5);
+        assert_eq!(pending.wait_until(deadline), None);
+        assert!(Instant::now() >= deadline);
+        let id = pending.id();
+        drop(pending);
+        calls.answer(id, Answer::Done);
+        assert!(calls.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn calls_are_taken_in_order_and_the_bell_rings_once_for_them() {
+        let calls = Calls::new().unwrap();
+        assert_eq!(calls.queue(post(1)), Bell::Due);
+        assert_eq!(calls.queue(post(2)), Bell::Quiet);
+        let pending = calls.start(BARRIER).unwrap();
+        assert_eq!(taken(&calls), [post(1), post(2), BARRIER]);
+        assert_eq!(taken(&calls), []);
+        assert_eq!(calls.queue(post(3)), Bell::Due);
+        calls.post(post(4));
+        assert_eq!(taken(&calls), [post(3), post(4)]);
+        drop(pending);
+    }
+
+    #[test]
+    fn who_has_left_answers_nobody() {
+        let calls = Calls::new().unwrap();
+        let (first, second) = (calls.start(BARRIER).unwrap(), calls.start(BARRIER).unwrap());
+        calls.answer(first.id(), Answer::Done);
+        calls.close();
+        assert_eq!(first.wait(), Ok(Answer::Done));
+        assert_eq!(second.wait(), Err(CallError::Left));
+        assert_eq!(calls.call(BARRIER), Err(CallError::Left));
+        calls.post(post(1));
+        assert_eq!(taken(&calls), []);
+    }
+}

@@ -217,6 +217,7 @@ impl Locks {
     }
 
     /// Who waits for what, the longest first.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody explains long waits yet"))]
     pub(crate) fn waits(&self) -> Vec<Wait> {
         let wait = |(thread, waiting): (&Thread, &Waiting)| Wait {
             object: waiting.object,
