@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
@@ -34,7 +34,7 @@ pub struct Node {
     pub(crate) locks: Arc<Locks>,
     pub(crate) arena: Arc<Arena>,
     /// None once the job is left.
-    driver: Option<JoinHandle<()>>,
+    driver: Mutex<Option<JoinHandle<()>>>,
     supervisor: Option<Arc<Supervisor>>,
 }
 
@@ -169,12 +169,19 @@ impl Node {
     /// # Errors
     /// If another thread of this rank is at the barrier of all ranks; the job is left all the same when
     /// it ends.
-    pub fn finalize(mut self) -> Result<(), CallError> {
+    pub fn finalize(self) -> Result<(), CallError> {
         self.leave()
     }
 
-    fn leave(&mut self) -> Result<(), CallError> {
-        let Some(driver) = self.driver.take() else { return Ok(()) };
+    /// Leaves the job as [`finalize`](Self::finalize) does, while other threads may be in calls that wait:
+    /// those end, and later ones fail. The shared area must not be touched any more, though it is there
+    /// until the node is dropped. Does nothing the second time.
+    ///
+    /// # Errors
+    /// As for [`finalize`](Self::finalize).
+    pub fn leave(&self) -> Result<(), CallError> {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(driver) = driver.take() else { return Ok(()) };
         if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done {
             return Err(CallError::BarrierBusy);
         }
@@ -244,7 +251,7 @@ impl Node {
         let driver = driver.and_then(Driver::spawn).map_err(|fatal| {
             system("start the driver thread")(io::Error::other(fatal.to_string()))
         })?;
-        let driver = Some(driver);
+        let driver = Mutex::new(Some(driver));
         Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor })
     }
 }
