@@ -25,6 +25,7 @@ mod process;
 mod region;
 mod rights;
 mod sentry;
+pub mod shared;
 mod signals;
 mod sigsegv;
 mod uffd;
