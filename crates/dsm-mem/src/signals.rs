@@ -1,8 +1,35 @@
+use std::marker::PhantomData;
 use std::mem;
 use std::ptr;
 
 /// A set of signals a thread does not take.
 pub(crate) struct Mask(libc::sigset_t);
+
+/// As long as it lives, the thread that made it takes no signal but those its instructions raise.
+#[must_use = "the signals are blocked as long as it lives"]
+pub struct Blocked {
+    before: Mask,
+    /// A mask belongs to a thread.
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+/// Keeps the program's signal handlers, which may touch shared memory, from running on this thread while
+/// it does what serving such an access needs.
+pub fn block_signals() -> Blocked {
+    Blocked { before: block_asynchronous(), _of_this_thread: PhantomData }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        restore(&self.before);
+    }
+}
+
+impl std::fmt::Debug for Blocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blocked").finish_non_exhaustive()
+    }
+}
 
 /// Blocks every signal that no instruction of the calling thread raises, and returns the mask before.
 ///

@@ -1,12 +1,13 @@
 //! How the program's threads ask the driver for something, and wait for the answer if there is one.
 
-use crate::parker::Parker;
+use crate::parker::{Given, Parker};
+use crate::service::Service;
 use dsm_core::{Answer, Call, CallId};
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 use thiserror::Error;
 
@@ -28,8 +29,11 @@ pub enum CallError {
 #[derive(Debug)]
 pub(crate) struct Calls {
     state: Mutex<State>,
-    /// Readable when `asked` is not empty, at the latest when the asking thread has rung.
+    /// Written to when a thread has to look at what was asked, given or completed; never read, because
+    /// whoever waits for it is told of every write.
     event: OwnedFd,
+    /// What runs the driver; without, as in a test, threads only sleep.
+    service: OnceLock<Weak<Service>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +66,7 @@ pub(crate) enum Bell {
 impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { state: Mutex::default(), event })
+        Ok(Self { state: Mutex::default(), event, service: OnceLock::new() })
     }
 
     /// Asks, and waits for the answer. The wait ends with the call, or with the process.
@@ -106,20 +110,49 @@ impl Calls {
         state.ask(call).1
     }
 
-    /// Wakes the driver if it may sleep over what was queued.
+    /// Sees to it that the driver looks at what was queued: this thread runs it, or wakes who does.
     pub(crate) fn ring(&self, bell: Bell) {
-        if bell == Bell::Due {
-            let one = 1_u64.to_ne_bytes();
-            rustix::io::write(&self.event, &one).expect("an eventfd takes one more");
+        if bell == Bell::Due && !self.service().is_some_and(|service| service.take_calls()) {
+            self.wake_driver();
         }
+    }
+
+    /// Gives one of the threads that wait for the driver's events something to do.
+    pub(crate) fn wake_driver(&self) {
+        let one = 1_u64.to_ne_bytes();
+        rustix::io::write(&self.event, &one).expect("an eventfd takes one more");
+    }
+
+    /// The threads of the program run the driver from now on, too.
+    pub(crate) fn serve_by(&self, service: &Arc<Service>) {
+        let set = self.service.set(Arc::downgrade(service));
+        set.expect("calls are served by one driver");
+    }
+
+    /// Waits until the parker is given something, or until the deadline if there is one; runs the driver
+    /// meanwhile, if no other thread of the program does.
+    pub(crate) fn wait_for<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+        match self.service() {
+            Some(service) => service.wait_for(parker, deadline),
+            None => parker.wait_until(deadline),
+        }
+    }
+
+    /// Has a thread that runs the driver while it waits look at what it was given.
+    pub(crate) fn tell(&self, given: Given) {
+        if given == Given::ToLeader
+            && let Some(service) = self.service()
+        {
+            service.call_leader();
+        }
+    }
+
+    fn service(&self) -> Option<Arc<Service>> {
+        self.service.get().and_then(Weak::upgrade)
     }
 
     /// The calls asked since the last time, in order, for the driver.
     pub(crate) fn take(&self) -> Vec<(CallId, Call)> {
-        let mut count = [0; 8];
-        // Before the calls are taken, or the bell of a later one could be lost. Nothing to read is fine:
-        // an earlier take saw these calls already.
-        let _ = rustix::io::read(&self.event, &mut count);
         std::mem::take(&mut self.lock().asked)
     }
 
@@ -127,7 +160,7 @@ impl Calls {
     pub(crate) fn answer(&self, id: CallId, answer: Answer) {
         let parker = self.lock().waiting.get(&id).cloned();
         if let Some(parker) = parker {
-            parker.give(Ok(answer));
+            self.tell(parker.give(Ok(answer)));
         }
     }
 
@@ -140,7 +173,7 @@ impl Calls {
             std::mem::take(&mut state.waiting)
         };
         for parker in waiting.into_values() {
-            parker.give(Err(CallError::Left));
+            self.tell(parker.give(Err(CallError::Left)));
         }
     }
 
@@ -171,7 +204,7 @@ impl Pending<'_> {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn wait(&self) -> Result<Answer, CallError> {
-        self.parker.wait()
+        self.calls.wait_for(&self.parker, None).expect("without a deadline there is an answer")
     }
 
     /// Waits for the next answer until then; `None` if there is none.
@@ -179,7 +212,7 @@ impl Pending<'_> {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer, CallError>> {
-        self.parker.wait_until(deadline)
+        self.calls.wait_for(&self.parker, Some(deadline))
     }
 }
 

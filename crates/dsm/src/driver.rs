@@ -1,9 +1,10 @@
-//! The one thread of a rank that owns its engine: it takes faults, messages and calls as they come, asks
-//! the engine what to do, and does it, in order and completely, before the next.
+//! What owns a rank's engine: it takes faults, messages and calls as they come, asks the engine what to
+//! do, and does it, in order and completely, before the next.
 
 mod holds;
 mod peers;
 mod prefetch;
+mod timer;
 
 use crate::allocation::free_for_peer;
 use crate::calls::Calls;
@@ -16,24 +17,21 @@ use dsm_core::{
     Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
 };
 use dsm_core::{PageId, Rank, Source, Task};
-use dsm_mem::{Fault, Faults, Operation, Region, ThreadId, end_process};
+use dsm_mem::{Fault, Faults, Operation, Region, ThreadId, block_signals, end_process};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
 use peers::{Arrival, Peers};
 use prefetch::Prefetches;
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::num::NonZeroU64;
+use rustix::event::epoll;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use timer::Timer;
 
-/// Everything a driver thread needs; [`Driver::spawn`] starts it.
+/// What a rank does for its threads and the other ranks; [`Service`](crate::service::Service) says who
+/// runs it.
 ///
 /// Invariant: it touches the region through the service view alone, so it never waits for itself.
 #[derive(Debug)]
@@ -48,8 +46,10 @@ pub(crate) struct Driver {
     locks: Arc<Locks>,
     arena: Arc<Arena>,
     counters: Arc<Counters>,
-    supervisor: Option<Arc<Supervisor>>,
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
+    timer: Timer,
+    /// Peers from whom there may be messages to read.
+    unread: BTreeSet<Rank>,
     holds: Holds,
     prefetches: Prefetches,
     /// What carrying out an output led to; the engine takes it after the other outputs.
@@ -70,7 +70,7 @@ struct Wait {
 
 /// What a driver is made of.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct Parts<'a> {
     pub(crate) rank: Rank,
     pub(crate) engine: Engine,
     pub(crate) region: Arc<Region>,
@@ -80,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) locks: Arc<Locks>,
     pub(crate) arena: Arc<Arena>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) supervisor: Option<Arc<Supervisor>>,
+    pub(crate) supervisor: Option<&'a Supervisor>,
     pub(crate) hold: Duration,
 }
 
@@ -95,20 +95,25 @@ enum Finalize {
 }
 
 impl Driver {
-    pub(crate) fn new(parts: Parts) -> Result<Self, Fatal> {
+    pub(crate) fn new(parts: Parts<'_>) -> Result<Self, Fatal> {
         let Parts { rank, engine, region, faults, peers, calls, locks, arena, .. } = parts;
         let Parts { counters, supervisor, hold, .. } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
-        let watch = |fd: &dyn AsFd, token: u64| {
+        let add = |fd: &dyn AsFd, token: u64, flags| {
             let data = epoll::EventData::new_u64(token);
-            epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("epoll_ctl"))
+            epoll::add(&epoll, fd.as_fd(), data, flags).map_err(system("epoll_ctl"))
         };
+        // Of the threads that wait for an event one is told, and of the next event only when there is one.
+        let watch = |fd: &dyn AsFd, token| add(fd, token, epoll::EventFlags::IN | EDGE);
+        let timer =
+            Timer::new().map_err(|source| Fatal::System { operation: "timerfd", source })?;
         watch(&*calls, CALLS)?;
+        watch(&timer, TIMER)?;
         if let Some(faults) = &faults {
-            watch(&faults.fd(), FAULTS)?;
+            add(&faults.fd(), FAULTS, epoll::EventFlags::IN)?;
         }
-        if let Some(supervisor) = &supervisor {
-            watch(&**supervisor, SUPERVISOR)?;
+        if let Some(supervisor) = supervisor {
+            add(supervisor, SUPERVISOR, epoll::EventFlags::IN)?;
         }
         for (rank, connection) in &peers {
             watch(connection, rank.0.into())?;
@@ -123,8 +128,9 @@ impl Driver {
             locks,
             arena,
             counters,
-            supervisor,
-            epoll,
+            epoll: Arc::new(epoll),
+            timer,
+            unread: BTreeSet::new(),
             holds: Holds::new(hold, rank),
             prefetches: Prefetches::default(),
             followups: VecDeque::new(),
@@ -134,88 +140,83 @@ impl Driver {
         })
     }
 
-    /// Runs on a thread of its own, named after the rank.
-    pub(crate) fn spawn(self) -> Result<JoinHandle<()>, Fatal> {
-        let (rank, supervisor) = (self.rank, self.supervisor.clone());
-        let name = format!("dsm-driver-{rank}");
-        let body = move || {
-            // Nobody would be served any more: a driver that fails must not leave its process waiting.
-            if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-                let source = io::Error::other("an assertion of the runtime does not hold");
-                end_rank(
-                    rank,
-                    supervisor.as_deref(),
-                    &Fatal::System { operation: "the driver", source },
-                );
-            }
-        };
-        let spawned = std::thread::Builder::new().name(name).spawn(body);
-        spawned.map_err(|source| Fatal::System { operation: "starting a thread", source })
+    pub(crate) fn rank(&self) -> Rank {
+        self.rank
     }
 
-    /// Serves until the job is over. What cannot be mended ends the process, as `docs/running.md` says.
-    fn run(mut self) {
-        if let Some(faults) = &self.faults {
-            faults.adopt_driver_thread();
-        }
-        // The kernel may end a wait late by 50 us, as long as a hold time; a finer end is worth asking for.
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let (rank, supervisor) = (self.rank, self.supervisor.clone());
-        let id = match self.serve().and_then(|id| self.part().map(|()| id)) {
-            Ok(id) => id,
-            // The region stays served by nobody rather than closed: a thread that waits must not go on.
-            Err(fatal) => end_rank(rank, supervisor.as_deref(), &fatal),
-        };
-        if let Some(Err(error)) = self.faults.map(Faults::stop) {
-            end_rank(rank, supervisor.as_deref(), &error.into());
-        }
-        self.calls.answer(id, Answer::Done);
-        self.calls.close();
-        self.locks.close();
+    /// Where its events come from; those that nobody waits for stay.
+    pub(crate) fn events(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.epoll)
     }
 
-    /// Serves until finalize is complete; gives the call that waits for it.
-    fn serve(&mut self) -> Result<CallId, Fatal> {
-        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
-        loop {
-            if let Finalize::Complete(id) = self.finalize {
-                return Ok(id);
-            }
-            self.wait(&mut events)?;
-            self.end_holds()?;
-            for event in events.drain(..) {
-                let data = event.data;
-                match data.u64() {
-                    FAULTS => self.take_faults()?,
-                    CALLS => self.take_calls()?,
-                    SUPERVISOR => return Err(Fatal::LauncherGone),
-                    peer => {
-                        let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
-                        // Copied out: the kernel packs its events.
-                        let flags = event.flags;
-                        if flags.contains(epoll::EventFlags::OUT) {
-                            self.peers.flush(peer, &self.epoll)?;
-                        }
-                        self.take_messages(peer)?;
+    /// The calling thread runs the driver for good.
+    pub(crate) fn adopt_thread(&self) {
+        match &self.faults {
+            Some(faults) => faults.adopt_driver_thread(),
+            // Signals are the affair of the program's threads.
+            None => std::mem::forget(block_signals()),
+        }
+    }
+
+    /// Whether all ranks have left and nothing is shared any more.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.finalize, Finalize::Complete(_))
+    }
+
+    /// Ends a complete driver: sends what is queued, so that every rank hears of its release, and closes
+    /// the region. Gives the call that waits for this.
+    pub(crate) fn part(mut self) -> Result<CallId, Fatal> {
+        let Finalize::Complete(id) = self.finalize else {
+            unreachable!("a driver is ended when it is complete")
+        };
+        self.peers.flush_all(Instant::now() + PART_TIMEOUT)?;
+        self.faults.map_or(Ok(()), Faults::stop)?;
+        Ok(id)
+    }
+
+    /// Takes what the events are about.
+    pub(crate) fn take(&mut self, events: impl Iterator<Item = epoll::Event>) -> Result<(), Fatal> {
+        for event in events {
+            let data = event.data;
+            match data.u64() {
+                FAULTS => self.take_faults()?,
+                CALLS => self.take_new_calls()?,
+                TIMER => self.timer.on_expiry(),
+                SUPERVISOR => return Err(Fatal::LauncherGone),
+                peer => {
+                    let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
+                    // Copied out: the kernel packs its events.
+                    let flags = event.flags;
+                    if flags.contains(epoll::EventFlags::OUT) {
+                        self.peers.flush(peer, &self.epoll)?;
                     }
+                    self.unread.insert(peer);
                 }
             }
-            self.prefetch()?;
         }
+        self.settle()
     }
 
-    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result<(), Fatal> {
-        let timeout = match self.holds.next_end() {
-            Some(at) if self.engine.has_deferred_demands() => {
-                let left = at.saturating_duration_since(Instant::now());
-                Some(Timespec::try_from(left).expect("hold times are short"))
-            }
-            _ => None,
-        };
-        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(system("epoll_wait")(error)),
+    /// Takes what the program's threads have asked for.
+    pub(crate) fn take_calls(&mut self) -> Result<(), Fatal> {
+        self.take_new_calls()?;
+        self.settle()
+    }
+
+    /// Leaves nothing undone that no event will tell of.
+    fn settle(&mut self) -> Result<(), Fatal> {
+        self.end_holds()?;
+        for peer in std::mem::take(&mut self.unread) {
+            self.take_messages(peer)?;
         }
+        self.end_holds()?;
+        self.prefetch()?;
+        if !self.unread.is_empty() {
+            // Faults and calls get their turn before the rest of a flood.
+            self.calls.wake_driver();
+        }
+        let ends = self.holds.next_end().filter(|_| self.engine.has_deferred_demands());
+        self.timer.set(ends).map_err(|source| Fatal::System { operation: "timerfd", source })
     }
 
     fn end_holds(&mut self) -> Result<(), Fatal> {
@@ -246,7 +247,7 @@ impl Driver {
         Ok(())
     }
 
-    fn take_calls(&mut self) -> Result<(), Fatal> {
+    fn take_new_calls(&mut self) -> Result<(), Fatal> {
         for (id, call) in self.calls.take() {
             if call == Call::Barrier(BarrierKind::Finalize) && self.finalize == Finalize::NotCalled
             {
@@ -291,6 +292,8 @@ impl Driver {
                 Err(fatal) => return Err(fatal),
             }
         }
+        // No event will tell of what is still there.
+        self.unread.insert(from);
         Ok(())
     }
 
@@ -427,11 +430,6 @@ impl Driver {
             self.calls.answer(id, answer);
         }
     }
-
-    /// Sends what is queued, so that every rank hears of its release.
-    fn part(&mut self) -> Result<(), Fatal> {
-        self.peers.flush_all(Instant::now() + PART_TIMEOUT)
-    }
 }
 
 impl Wait {
@@ -441,7 +439,7 @@ impl Wait {
 }
 
 /// Reports why this rank cannot go on, lets the launcher find out which rank failed first, and ends.
-fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fatal) -> ! {
+pub(crate) fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fatal) -> ! {
     let code = fatal.exit_code();
     let reason = fatal.to_string();
     match (supervisor, fatal) {
@@ -466,9 +464,10 @@ const COORDINATOR: Rank = Rank(0);
 const FAULTS: u64 = u64::MAX;
 const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
+const TIMER: u64 = u64::MAX - 3;
+const EDGE: epoll::EventFlags = epoll::EventFlags::ET;
 /// Objects are numbered by words of this size.
 const WORD_BYTES: usize = 8;
-const EVENTS_AT_ONCE: usize = 64;
 /// Messages of one peer before the others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;
 /// How long the last bytes may take that tell others of the end.

@@ -27,6 +27,7 @@ mod heap;
 mod locks;
 mod node;
 mod parker;
+mod service;
 mod settings;
 mod supervisor;
 mod sync;

@@ -13,7 +13,7 @@ mod thread;
 mod users;
 
 use crate::calls::{Bell, Calls};
-use crate::parker::Parker;
+use crate::parker::{Given, Parker};
 use dsm_core::{Access, Answer, Call, ObjectId};
 use entry::{Entry, Step, Take, Waiter};
 use std::collections::BTreeMap;
@@ -245,7 +245,7 @@ impl Locks {
             drop(shard);
             for waiter in entries.into_values().flat_map(|mut entry| entry.take_queue()) {
                 self.waiting().remove(&waiter.thread);
-                waiter.parker.give(Err(LockError::Left));
+                self.tell(waiter.parker.give(Err(LockError::Left)));
             }
         }
     }
@@ -270,15 +270,34 @@ impl Locks {
         let step = self.entry(&mut shard, object).queue_up(waiter);
         self.carry_out(shard, object, step);
         let told = match patience {
-            Patience::Forever => Ok(parker.wait()),
-            Patience::Until(deadline) => parker.wait_until(deadline).ok_or(LockError::TimedOut),
+            Patience::Forever => Ok(self.wait(&parker)),
+            Patience::Until(deadline) => {
+                self.wait_until(&parker, Some(deadline)).ok_or(LockError::TimedOut)
+            }
             Patience::Never => self.probe(object, mode, &parker),
         };
         match told {
             Ok(told) => told,
             Err(why) if self.walk_away(object, thread) => Err(why),
             // Whoever took this thread out of the queue has told it, or is about to.
-            Err(_) => parker.wait(),
+            Err(_) => self.wait(&parker),
+        }
+    }
+
+    fn wait<T>(&self, parker: &Parker<T>) -> T {
+        self.wait_until(parker, None).expect("whoever waits without a deadline is told")
+    }
+
+    fn wait_until<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+        match &self.calls {
+            Some(calls) => calls.wait_for(parker, deadline),
+            None => parker.wait_until(deadline),
+        }
+    }
+
+    fn tell(&self, given: Given) {
+        if let Some(calls) = &self.calls {
+            calls.tell(given);
         }
     }
 
@@ -339,7 +358,7 @@ impl Locks {
         }
         drop(shard);
         for waiter in admitted {
-            waiter.parker.give(Ok(()));
+            self.tell(waiter.parker.give(Ok(())));
         }
         if let Some(calls) = &self.calls {
             calls.ring(bell);

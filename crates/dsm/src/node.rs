@@ -3,6 +3,7 @@ use crate::counters::{Counters, Stats};
 use crate::driver::{Driver, Parts};
 use crate::heap::Arena;
 use crate::locks::Locks;
+use crate::service::Service;
 use crate::settings::{SettingError, Settings};
 use crate::supervisor::{JobError, Supervisor};
 use dsm_core::wire::{Hello, Limits, VERSION};
@@ -195,7 +196,12 @@ impl Node {
 
     /// A job of one rank: its pages never leave, so nothing faults, and every token is its own.
     fn alone(region: Arc<Region>, supervisor: Option<Arc<Supervisor>>) -> Result<Self, JoinError> {
-        let place = Place { rank: Rank(0), space: space(1, &region), hold: Duration::ZERO };
+        let place = Place {
+            rank: Rank(0),
+            space: space(1, &region),
+            hold: Duration::ZERO,
+            spin: Duration::ZERO,
+        };
         Self::start(place, region, None, BTreeMap::new(), supervisor)
     }
 
@@ -216,14 +222,14 @@ impl Node {
         let hello = hello(job, &region);
         let space = space(hello.nodes, &region);
         let peers = meet(settings, supervisor, job, listener, hello, space)?;
-        let place = Place { rank: hello.from, space, hold: settings.hold };
+        let place = Place { rank: hello.from, space, hold: settings.hold, spin: settings.spin };
         let node = Self::start(place, region, Some(faults), peers, Some(Arc::clone(supervisor)))?;
         supervisor.tell(&Status::Joined { fault_engine });
         Ok(node)
     }
 
     fn start(
-        Place { rank, space, hold }: Place,
+        Place { rank, space, hold, spin }: Place,
         region: Arc<Region>,
         faults: Option<Faults>,
         peers: BTreeMap<Rank, Connection>,
@@ -245,10 +251,13 @@ impl Node {
             locks: Arc::clone(&locks),
             arena: Arc::clone(&arena),
             counters: Arc::clone(&counters),
-            supervisor: supervisor.clone(),
+            supervisor: supervisor.as_deref(),
             hold,
         });
-        let driver = driver.and_then(Driver::spawn).map_err(|fatal| {
+        let driver = driver.and_then(|driver| {
+            Service::new(driver, &calls, &locks, supervisor.clone(), spin)?.spawn()
+        });
+        let driver = driver.map_err(|fatal| {
             system("start the driver thread")(io::Error::other(fatal.to_string()))
         })?;
         let driver = Mutex::new(Some(driver));
@@ -261,6 +270,7 @@ struct Place {
     rank: Rank,
     space: Space,
     hold: Duration,
+    spin: Duration,
 }
 
 impl Drop for Node {

@@ -1,6 +1,7 @@
 //! How one thread of the program sleeps until another thread has something for it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,17 +12,36 @@ use std::time::Instant;
 pub(crate) struct Parker<T> {
     given: Mutex<VecDeque<T>>,
     wake: Condvar,
+    /// Its thread waits for the events of the driver instead.
+    is_led: AtomicBool,
+}
+
+/// What is left to do after a value was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a leader does not see what it is given unless it is called"]
+pub(crate) enum Given {
+    /// Nothing.
+    Seen,
+    /// The thread leads, and has to be called.
+    ToLeader,
 }
 
 impl<T> Parker<T> {
     pub(crate) fn new() -> Self {
-        Self { given: Mutex::default(), wake: Condvar::new() }
+        Self { given: Mutex::default(), wake: Condvar::new(), is_led: AtomicBool::new(false) }
     }
 
     /// Hands a value over and wakes the thread if it waits.
-    pub(crate) fn give(&self, value: T) {
+    pub(crate) fn give(&self, value: T) -> Given {
         self.lock().push_back(value);
         self.wake.notify_one();
+        if self.is_led.load(SeqCst) { Given::ToLeader } else { Given::Seen }
+    }
+
+    /// Whether the thread waits for the driver's events from now on, and looks here after each. It looks
+    /// once more after it has said so: what is given later finds it said.
+    pub(crate) fn expect_by_leader(&self, is_led: bool) {
+        self.is_led.store(is_led, SeqCst);
     }
 
     /// The next value, if one was given.
@@ -40,8 +60,9 @@ impl<T> Parker<T> {
         }
     }
 
-    /// Waits for the next value until then.
-    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<T> {
+    /// Waits for the next value until then; without a deadline there is always one.
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Option<T> {
+        let Some(deadline) = deadline else { return Some(self.wait()) };
         let mut given = self.lock();
         loop {
             if let Some(value) = given.pop_front() {

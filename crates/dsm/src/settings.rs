@@ -13,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) heap_bytes: usize,
     pub(crate) fault: Choice,
     pub(crate) hold: Duration,
+    pub(crate) spin: Duration,
     pub(crate) join_timeout: Duration,
 }
 
@@ -26,8 +27,15 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 6] =
-    ["DSM_SIZE", "DSM_HEAP", "DSM_BASE", "DSM_FAULT", "DSM_HOLD_US", "DSM_JOIN_TIMEOUT_S"];
+pub const SETTINGS: [&str; 7] = [
+    "DSM_SIZE",
+    "DSM_HEAP",
+    "DSM_BASE",
+    "DSM_FAULT",
+    "DSM_HOLD_US",
+    "DSM_SPIN_US",
+    "DSM_JOIN_TIMEOUT_S",
+];
 
 /// Whether one of [`SETTINGS`] may have this value, for whoever sets it for ranks to come.
 ///
@@ -70,6 +78,7 @@ impl Settings {
         let base =
             read("DSM_BASE", "an address, such as 0x200000000000", address_of, DEFAULT_BASE)?;
         let hold = read("DSM_HOLD_US", "microseconds up to 1000000", hold_of, DEFAULT_HOLD_US)?;
+        let spin = read("DSM_SPIN_US", "microseconds up to 1000000", hold_of, DEFAULT_SPIN_US)?;
         let join =
             read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
         let fault = match variable("DSM_FAULT").filter(|value| !value.is_empty()) {
@@ -86,6 +95,7 @@ impl Settings {
             heap_bytes: to_usize(heap),
             fault,
             hold: Duration::from_micros(hold),
+            spin: Duration::from_micros(spin),
             join_timeout: Duration::from_secs(join),
         })
     }
@@ -135,6 +145,8 @@ const MAX_BYTES: u64 = 1 << 46;
 const DEFAULT_BASE: u64 = 0x2000_0000_0000;
 /// Long enough for a woken thread to run, short beside what a stolen page costs; measured in docs/DESIGN.md.
 const DEFAULT_HOLD_US: u64 = 10;
+/// Longer than an answer takes, short beside what waking an idle processor costs; see docs/DESIGN.md.
+const DEFAULT_SPIN_US: u64 = 50;
 const DEFAULT_JOIN_S: u64 = 600;
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ fn word(node: &Node, address: usize) -> &AtomicU64 {
     &words(node, address, 1)[0]
 }
 
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap()
+}
+
 /// SplitMix64.
 struct Rng(u64);
 
@@ -63,22 +67,22 @@ fn four_ranks_allocate_and_free_at_random() {
                     // Swap an object with a slot: another rank will free it.
                     let slot = slots + 24 * rng.below(SLOTS);
                     node.mutex_lock(slot).unwrap();
-                    let (address, len) = (word(&node, slot + 8), word(&node, slot + 16));
+                    let (address, len) = (word(node, slot + 8), word(node, slot + 16));
                     let there = (address.load(Relaxed), len.load(Relaxed));
                     let (given, given_len) = own.pop().unwrap_or_default();
                     stamps.remove(&given);
                     if given != 0 {
                         for end in [0, given_len - 1] {
-                            word(&node, given + 8 * end).store(7, Relaxed);
+                            word(node, given + 8 * end).store(7, Relaxed);
                         }
                     }
                     address.store(given as u64, Relaxed);
                     len.store(given_len as u64, Relaxed);
                     node.mutex_unlock(slot).unwrap();
                     if there.0 != 0 {
-                        let (address, len) = (there.0 as usize, there.1 as usize);
-                        assert_eq!(word(&node, address).load(Relaxed), 7);
-                        assert_eq!(word(&node, address + 8 * (len - 1)).load(Relaxed), 7);
+                        let (address, len) = (size(there.0), size(there.1));
+                        assert_eq!(word(node, address).load(Relaxed), 7);
+                        assert_eq!(word(node, address + 8 * (len - 1)).load(Relaxed), 7);
                         node.free(address).unwrap();
                     }
                 }
@@ -87,19 +91,19 @@ fn four_ranks_allocate_and_free_at_random() {
                     let address = node.allocate(bytes, 16).unwrap();
                     let len = bytes.div_ceil(8);
                     for end in [0, len / 2, len - 1] {
-                        assert_eq!(word(&node, address + 8 * end).load(Relaxed), 0);
+                        assert_eq!(word(node, address + 8 * end).load(Relaxed), 0);
                     }
                     let stamp = (operations as u64) << 8 | u64::from(node.rank()) << 4 | 8;
-                    word(&node, address).store(stamp, Relaxed);
-                    word(&node, address + 8 * (len - 1)).store(stamp, Relaxed);
+                    word(node, address).store(stamp, Relaxed);
+                    word(node, address + 8 * (len - 1)).store(stamp, Relaxed);
                     own.push((address, len));
                     stamps.insert(address, stamp);
                 }
                 _ if !own.is_empty() => {
                     let (address, len) = own.swap_remove(rng.below(own.len()));
                     let stamp = stamps.remove(&address).unwrap();
-                    assert_eq!(word(&node, address).load(Relaxed), stamp);
-                    assert_eq!(word(&node, address + 8 * (len - 1)).load(Relaxed), stamp);
+                    assert_eq!(word(node, address).load(Relaxed), stamp);
+                    assert_eq!(word(node, address + 8 * (len - 1)).load(Relaxed), stamp);
                     node.free(address).unwrap();
                 }
                 _ => (),
@@ -120,10 +124,10 @@ fn what_is_not_allocated_is_not_freed() {
         if node.rank() == 0 {
             let object = node.allocate(100, 64).unwrap();
             assert!(object.is_multiple_of(64));
-            word(&node, shared).store(object as u64, Relaxed);
+            word(node, shared).store(object as u64, Relaxed);
         }
         node.barrier().unwrap();
-        let object = word(&node, shared).load(Relaxed) as usize;
+        let object = size(word(node, shared).load(Relaxed));
         for address in [object + 16, object + 1, node.base(), 4096] {
             assert_eq!(node.free(address), Err(HeapError::NotAllocated { address }));
         }
@@ -147,15 +151,15 @@ fn a_huge_object_costs_what_is_touched_of_it() {
         let begun = Instant::now();
         if node.rank() == 0 {
             let huge = node.allocate(BYTES, 4096).unwrap();
-            word(&node, shared).store(huge as u64, Relaxed);
+            word(node, shared).store(huge as u64, Relaxed);
         }
         node.barrier().unwrap();
-        let huge = word(&node, shared).load(Relaxed) as usize;
+        let huge = size(word(node, shared).load(Relaxed));
         let before = node.stats();
         let step = BYTES / 100 / 4096 * 4096;
         if node.rank() == 1 {
             for part in 0..100 {
-                word(&node, huge + part * step).store(part as u64 + 1, Relaxed);
+                word(node, huge + part * step).store(part as u64 + 1, Relaxed);
             }
             let after = node.stats();
             assert!(after.pages_in - before.pages_in <= 100, "{after:?}");
@@ -168,12 +172,12 @@ fn a_huge_object_costs_what_is_touched_of_it() {
         }
         node.barrier().unwrap();
         if node.rank() == 0 {
-            assert_eq!(word(&node, huge + 99 * step).load(Relaxed), 100);
+            assert_eq!(word(node, huge + 99 * step).load(Relaxed), 100);
             node.free(huge).unwrap();
             // The heap of 64 GiB has room for this only once the pages are free again.
             let again = node.allocate(50 << 30, 4096).unwrap();
             for part in 0..100 {
-                let word = word(&node, huge + part * step);
+                let word = word(node, huge + part * step);
                 assert_eq!(word.load(Relaxed), 0, "part {part}");
             }
             node.free(again).unwrap();

@@ -31,7 +31,7 @@ fn counted_under_a_mutex(nodes: u16, fault: &str) {
                 scope.spawn(|| {
                     for _ in 0..EACH {
                         node.mutex_lock(mutex).unwrap();
-                        let counter = word(&node, 0);
+                        let counter = word(node, 0);
                         counter.store(counter.load(Relaxed) + 1, Relaxed);
                         node.mutex_unlock(mutex).unwrap();
                     }
@@ -39,7 +39,7 @@ fn counted_under_a_mutex(nodes: u16, fault: &str) {
             }
         });
         node.barrier().unwrap();
-        assert_eq!(word(&node, 0).load(Relaxed), 3 * EACH * u64::from(node.nodes()));
+        assert_eq!(word(node, 0).load(Relaxed), 3 * EACH * u64::from(node.nodes()));
     });
 }
 
@@ -96,10 +96,10 @@ fn waiters_are_woken_by_what_they_wait_for() {
         let (rank, nodes) = (u64::from(node.rank()), u64::from(node.nodes()));
         for round in 0..ROUNDS {
             node.mutex_lock(mutex).unwrap();
-            while word(&node, 0).load(Relaxed) != round * nodes + rank {
+            while word(node, 0).load(Relaxed) != round * nodes + rank {
                 node.cond_wait(cond, mutex).unwrap();
             }
-            word(&node, 0).fetch_add(1, Relaxed);
+            word(node, 0).fetch_add(1, Relaxed);
             node.cond_broadcast(cond).unwrap();
             node.mutex_unlock(mutex).unwrap();
         }
@@ -162,7 +162,7 @@ fn threads_of_all_ranks_meet_at_a_barrier() {
             }
         });
         node.barrier().unwrap();
-        assert_eq!(word(&node, 1).load(Relaxed), ROUNDS);
+        assert_eq!(word(node, 1).load(Relaxed), ROUNDS);
         assert_eq!(node.barrier_wait(barrier, 0), Err(SyncError::CountMismatch { count: 0 }));
     });
 }
@@ -193,7 +193,7 @@ fn a_counter_is_added_to_where_it_is() {
     job::run(3, &[], |node| {
         let counter = node.base() + WORDS;
         if node.rank() == 2 {
-            word(&node, 0).store(5, Relaxed);
+            word(node, 0).store(5, Relaxed);
         }
         node.barrier().unwrap();
         for _ in 0..EACH {

@@ -133,7 +133,7 @@ fn watch(
     flags: epoll::EventFlags,
 ) -> Result<(), Fatal> {
     let data = epoll::EventData::new_u64(rank.0.into());
-    epoll::modify(epoll, connection, data, flags)
+    epoll::modify(epoll, connection, data, flags | epoll::EventFlags::ET)
         .map_err(|error| Fatal::System { operation: "epoll_ctl", source: error.into() })
 }
 

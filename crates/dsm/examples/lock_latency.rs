@@ -1,0 +1,231 @@
+//! Measures locks, barriers and operations beside a plain TCP round trip of the same run.
+//!
+//! ```text
+//! dsmexec machine_file lock_latency [SAMPLES [ADDRESS]]      (two ranks)
+//! ```
+//! Rank 0 alternates between a round trip *R* (as `fault_latency` has it, to rank 1 at ADDRESS, 127.0.0.1
+//! without) and what is measured, so that whatever disturbs the machine disturbs both.
+
+use dsm::Node;
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let mut arguments = std::env::args().skip(1);
+    let samples: usize = arguments.next().as_deref().unwrap_or("1000").parse()?;
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1".to_owned());
+    let node = Node::join()?;
+    if node.nodes() != 2 || (4 * samples + 8) * node.page_bytes() > node.size() {
+        return Err("needs two ranks, and four pages a sample (see --size)".into());
+    }
+    let bench = Bench { node: &node, samples };
+    match node.rank() {
+        0 => {
+            let port = u16::try_from(wait_for(bench.word(0)))?;
+            let mut peer = TcpStream::connect((address.as_str(), port))?;
+            peer.set_nodelay(true)?;
+            bench.measure(&mut peer)?;
+        }
+        _ => {
+            bench.prepare()?;
+            let listener = TcpListener::bind((address.as_str(), 0))?;
+            bench.word(0).store(listener.local_addr()?.port().into(), SeqCst);
+            let mut peer = listener.accept()?.0;
+            peer.set_nodelay(true)?;
+            bench.answer(&mut peer)?;
+        }
+    }
+    node.finalize()?;
+    Ok(())
+}
+
+/// Two ranks, of which rank 0 measures.
+struct Bench<'a> {
+    node: &'a Node,
+    samples: usize,
+}
+
+/// Page 2 is the first of the samples' pages; those with odd numbers have their home at rank 1.
+impl Bench<'_> {
+    fn word(&self, page: usize) -> &AtomicU64 {
+        let at = page * self.node.page_bytes();
+        &self.node.words::<AtomicU64>(at, 1).expect("pages are in the area")[0]
+    }
+
+    fn address(&self, page: usize) -> usize {
+        self.node.base() + page * self.node.page_bytes()
+    }
+
+    /// A lock at rank 1 that nobody ever took.
+    fn fresh_lock(&self, sample: usize) -> usize {
+        self.address(4 * sample + 3)
+    }
+
+    /// A lock that rank 1 had last, and the page that it wrote under it.
+    fn used_lock(&self, sample: usize) -> (usize, &AtomicU64) {
+        (self.address(4 * sample + 5), self.word(4 * sample + 5))
+    }
+
+    /// Rank 1 takes locks and writes under them.
+    fn prepare(&self) -> Outcome {
+        for sample in 0..self.samples {
+            let (lock, data) = self.used_lock(sample);
+            self.node.mutex_lock(lock)?;
+            data.store(sample as u64 + 1, SeqCst);
+            self.node.mutex_unlock(lock)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, peer: &mut TcpStream) -> Outcome {
+        let node = self.node;
+        let mut page = vec![0; node.page_bytes()];
+        let (mut trips, mut locks, mut handoffs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut adds = Vec::new();
+        let mut messages = [0; 3];
+        for sample in 0..self.samples {
+            trips.push(timed(|| {
+                peer.write_all(&[TRIP; REQUEST_BYTES])?;
+                Ok(peer.read_exact(&mut page)?)
+            })?);
+            let sent = || node.stats().messages_sent;
+            let before = sent();
+            locks.push(timed(|| Ok(node.mutex_lock(self.fresh_lock(sample))?))?);
+            messages[0] += sent() - before;
+            let before = sent();
+            handoffs.push(timed(|| {
+                let (lock, data) = self.used_lock(sample);
+                node.mutex_lock(lock)?;
+                assert_eq!(data.load(SeqCst), sample as u64 + 1, "data comes with its lock");
+                Ok(())
+            })?);
+            messages[1] += sent() - before;
+            let before = sent();
+            adds.push(timed(|| {
+                // Rank 1 is home and owner of what nobody uses.
+                node.fetch_add(self.address(4 * sample + 3) + 64, 1)?;
+                Ok(())
+            })?);
+            messages[2] += sent() - before;
+        }
+        let cached = self.cached()?;
+        let (barriers, contended) = self.together(peer)?;
+        let mut out = io::stdout().lock();
+        let r = quantile(&mut trips, 50);
+        let per = |count: u64| format!("{:.2} messages sent", count as f64 / self.samples as f64);
+        line(&mut out, "round trip R", &mut trips, r, "")?;
+        line(&mut out, "remote lock", &mut locks, r, &per(messages[0]))?;
+        line(&mut out, "lock and its data", &mut handoffs, r, &per(messages[1]))?;
+        line(&mut out, "fetch_add at owner", &mut adds, r, &per(messages[2]))?;
+        line(&mut out, "barrier of two", &mut [barriers], r, "")?;
+        line(&mut out, "contended hand-over", &mut [contended], r, "with its data")?;
+        writeln!(out, "{cached}")?;
+        Ok(())
+    }
+
+    /// Locks that are here already, and how many messages they cost.
+    fn cached(&self) -> Result<String, Box<dyn Error>> {
+        let lock = self.fresh_lock(0);
+        self.node.mutex_unlock(lock)?;
+        let sent = self.node.stats().messages_sent;
+        let took = timed(|| {
+            for _ in 0..CACHED {
+                self.node.mutex_lock(lock)?;
+                self.node.mutex_unlock(lock)?;
+            }
+            Ok(())
+        })?;
+        let ns = took.as_nanos() as f64 / f64::from(CACHED);
+        let sent = self.node.stats().messages_sent - sent;
+        Ok(format!("cached lock and unlock {ns:.0} ns, {sent} messages in {CACHED}"))
+    }
+
+    /// Both ranks at once: barriers, then one lock that they take in turns, with a word under it.
+    fn together(&self, peer: &mut TcpStream) -> Result<(Duration, Duration), Box<dyn Error>> {
+        peer.write_all(&[TOGETHER; REQUEST_BYTES])?;
+        self.both()
+    }
+
+    fn both(&self) -> Result<(Duration, Duration), Box<dyn Error>> {
+        let node = self.node;
+        let (lock, data) = (self.address(1), self.word(1));
+        let rounds = u32::try_from(self.samples)?;
+        node.barrier()?;
+        let barriers = timed(|| {
+            for _ in 0..rounds {
+                node.barrier()?;
+            }
+            Ok(())
+        })?;
+        let contended = timed(|| {
+            for _ in 0..rounds {
+                node.mutex_lock(lock)?;
+                data.store(data.load(SeqCst) + 1, SeqCst);
+                node.mutex_unlock(lock)?;
+            }
+            Ok(())
+        })?;
+        node.barrier()?;
+        assert_eq!(data.load(SeqCst), 2 * u64::from(rounds), "no addition is lost");
+        Ok((barriers / rounds, contended / (2 * rounds)))
+    }
+
+    fn answer(&self, peer: &mut TcpStream) -> Outcome {
+        let page = vec![0; self.node.page_bytes()];
+        let mut request = [0; REQUEST_BYTES];
+        // Until rank 0 has measured enough.
+        loop {
+            peer.read_exact(&mut request)?;
+            if request[0] == TOGETHER {
+                return self.both().map(drop);
+            }
+            peer.write_all(&page)?;
+        }
+    }
+}
+
+fn timed(body: impl FnOnce() -> Outcome) -> Result<Duration, Box<dyn Error>> {
+    let begun = Instant::now();
+    body()?;
+    Ok(begun.elapsed())
+}
+
+fn line(
+    out: &mut impl Write,
+    name: &str,
+    times: &mut [Duration],
+    r: Duration,
+    note: &str,
+) -> io::Result<()> {
+    let (p50, p99) = (quantile(times, 50), quantile(times, 99));
+    let (ratio50, ratio99) = (p50.div_duration_f64(r), p99.div_duration_f64(r));
+    writeln!(
+        out,
+        "{name:<20} p50 {p50:>9.1?} ({ratio50:.2} R)  p99 {p99:>9.1?} ({ratio99:.2} R)  {note}"
+    )
+}
+
+/// Waits for another rank to store something into a word: a plain spin, as on one machine.
+fn wait_for(word: &AtomicU64) -> u64 {
+    loop {
+        match word.load(SeqCst) {
+            0 => std::hint::spin_loop(),
+            value => return value,
+        }
+    }
+}
+
+fn quantile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() - 1) * percent / 100]
+}
+
+const REQUEST_BYTES: usize = 16;
+const TRIP: u8 = 1;
+const TOGETHER: u8 = 2;
+const CACHED: u32 = 1_000_000;
