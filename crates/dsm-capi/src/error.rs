@@ -1,8 +1,9 @@
 //! What C learns of a failure: an errno value, and words kept per thread.
 
-use dsm::{CallError, JoinError, RendezvousError};
+use dsm::{CallError, HeapError, JoinError, RendezvousError, SyncError};
 use libc::{
-    EALREADY, EBUSY, ECONNABORTED, EINVAL, EIO, ENOMEM, ENOTSUP, EPROTO, ETIMEDOUT, c_char, c_int,
+    EAGAIN, EALREADY, EBUSY, ECONNABORTED, EDEADLK, EEXIST, EINVAL, EIO, ENOMEM, ENOTCONN, ENOTSUP,
+    EOVERFLOW, EPERM, EPROTO, ETIMEDOUT, c_char, c_int,
 };
 use std::cell::RefCell;
 use std::error::Error;
@@ -22,8 +23,17 @@ pub(crate) enum Failure {
     NotJoined,
     #[error("{0}")]
     Call(#[from] CallError),
-    #[error("{function} was given a null pointer")]
-    NullPointer { function: &'static str },
+    /// Such as "cannot lock the mutex"; so for the others.
+    #[error("cannot {what}: null pointer")]
+    NullPointer { what: &'static str },
+    #[error("cannot {what}: {nanoseconds} nanoseconds, expected 0 to 999999999")]
+    Time { what: &'static str, nanoseconds: i64 },
+    #[error("cannot {what}{}: {source}", at(*address, source))]
+    Object { what: &'static str, address: usize, source: SyncError },
+    #[error("{0}")]
+    Heap(#[from] HeapError),
+    #[error("cannot meet at {name:?}: a name is UTF-8")]
+    NotText { name: CString },
     #[error("the library failed: {0}")]
     Panic(String),
 }
@@ -33,21 +43,42 @@ impl Failure {
         match self {
             Self::Join(error) => of_join(error),
             Self::Again => EALREADY,
-            Self::NotJoined | Self::NullPointer { .. } | Self::Call(CallError::Left) => EINVAL,
+            Self::NotJoined | Self::Call(CallError::Left) => ENOTCONN,
             Self::Call(CallError::BarrierBusy) => EBUSY,
+            Self::NullPointer { .. } | Self::Time { .. } | Self::NotText { .. } => EINVAL,
+            Self::Object { source, .. } => of_sync(source),
+            Self::Heap(error) => of_heap(error),
             Self::Panic(_) => EIO,
         }
     }
 }
 
-/// Runs `body`; unwinding ends here, since C frames must not be unwound.
+/// Runs `body`; unwinding ends here, since C frames must not be unwound. errno is as it was before, whatever
+/// happens inside.
 pub(crate) fn guarded<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let before = errno();
     // What the body may leave half changed is behind locks, which a panic poisons.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+    let done = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let words = payload.downcast_ref::<&str>().map(|words| (*words).to_owned());
         let words = words.or_else(|| payload.downcast_ref::<String>().cloned());
         Err(Failure::Panic(words.unwrap_or_else(|| "no reason given".to_owned())))
-    })
+    });
+    set_errno(before);
+    done
+}
+
+pub(crate) fn set_errno(value: c_int) {
+    // SAFETY: the function has no requirement; the pointer it gives is this thread's errno.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the pointer is valid for writes as long as the thread lives, and only the thread uses it.
+    unsafe { errno.write(value) };
+}
+
+fn errno() -> c_int {
+    // SAFETY: the function has no requirement; the pointer it gives is this thread's errno.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: the pointer is valid for reads as long as the thread lives, and only the thread uses it.
+    unsafe { errno.read() }
 }
 
 /// Keeps a failure for [`last_error`] and gives its errno value.
@@ -63,6 +94,41 @@ pub(crate) fn recorded(failure: &Failure) -> c_int {
 pub(crate) fn last_error() -> *const c_char {
     let words = LAST_ERROR.try_with(|last| last.borrow().as_ptr());
     words.unwrap_or(const { CStr::as_ptr(c"") })
+}
+
+/// Where the object is, unless the cause says it.
+fn at(address: usize, source: &SyncError) -> String {
+    match source {
+        SyncError::NotShared { .. } | SyncError::Unaligned { .. } => String::new(),
+        _ => format!(" at {address:#x}"),
+    }
+}
+
+fn of_sync(error: &SyncError) -> c_int {
+    match error {
+        SyncError::NotShared { .. }
+        | SyncError::Unaligned { .. }
+        | SyncError::CountMismatch { .. } => EINVAL,
+        SyncError::Deadlock => EDEADLK,
+        SyncError::NotHolder => EPERM,
+        SyncError::Busy => EBUSY,
+        SyncError::TimedOut => ETIMEDOUT,
+        SyncError::WouldBlock => EAGAIN,
+        SyncError::Overflow => EOVERFLOW,
+        SyncError::Left => ENOTCONN,
+    }
+}
+
+fn of_heap(error: &HeapError) -> c_int {
+    match error {
+        HeapError::Exhausted { .. } => ENOMEM,
+        HeapError::SizeDiffers { .. } => EEXIST,
+        HeapError::BadAlignment { .. }
+        | HeapError::NotAllocated { .. }
+        | HeapError::DoubleFree { .. }
+        | HeapError::BadName { .. } => EINVAL,
+        HeapError::Left => ENOTCONN,
+    }
 }
 
 /// What the kernel said, if it said something; else what kind of failure it is.
