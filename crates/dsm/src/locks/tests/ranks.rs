@@ -42,7 +42,7 @@ impl Engines {
             let timeout = Timespec::try_from(DEADLINE).unwrap();
             assert!(poll(&mut events, Some(&timeout)).unwrap() > 0, "the threads stand still");
             for rank in 0..self.ranks.len() {
-                for (id, call) in self.ranks[rank].calls.take() {
+                for (id, call) in self.ranks[rank].take() {
                     match call {
                         Call::Acquire { object, access } => self.acquire(rank, object, access),
                         Call::Surrender { object, .. } => self.surrender(rank, object),
