@@ -50,8 +50,8 @@ products:
 
 examples: $(C_EXAMPLES) $(if $(RUST_EXAMPLES),rust-examples)
 
-bin/%: examples/%.c include/dsm.h | products
-	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../lib' -Wl,--as-needed -ldsm
+bin/%: examples/%.c examples/example.h include/dsm.h | products
+	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../lib' -Wl,--as-needed -ldsm -lpthread -lm
 
 .PHONY: rust-examples
 rust-examples: | products
@@ -61,7 +61,7 @@ rust-examples: | products
 
 test-programs: $(TEST_PROGRAMS) ## build the C programs the tests start
 
-bin/test/%: tests/programs/%.c include/dsm.h | products
+bin/test/%: tests/programs/%.c $(wildcard tests/programs/*.h) include/dsm.h | products
 	@mkdir -p bin/test
 	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../../lib' -Wl,--as-needed -ldsm -lpthread
 
