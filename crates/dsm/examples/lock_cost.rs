@@ -26,6 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     // Every token comes here once.
     (0..share).try_for_each(lock)?;
+    // Their homes send until all have come.
+    node.barrier()?;
     let sent = node.stats().messages_sent;
     let plain = Mutex::new(0_u64);
     let plain_lock = |_: usize| -> Result<(), SyncError> {
