@@ -1,3 +1,4 @@
+mod carried;
 mod errands;
 #[cfg(feature = "mutants")]
 mod situation;
@@ -12,6 +13,7 @@ use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
 use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source, Space};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use carried::Carried;
 use errands::Errands;
 
 /// This rank's own copies: what its threads may do, what they wait for, what the homes demand.
@@ -36,6 +38,7 @@ pub(crate) struct Copies {
     /// Demands that wait for a grant under way or for the hold time, in order of arrival.
     deferred: BTreeMap<PageId, VecDeque<Demand>>,
     errands: Errands,
+    carried: Carried,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +80,7 @@ impl Copies {
             held: BTreeSet::new(),
             deferred: BTreeMap::new(),
             errands: Errands::default(),
+            carried: Carried::default(),
         }
     }
 
@@ -178,6 +182,7 @@ impl Copies {
         }
         let epoch = self.planted.bend(Mutant::GrantUnnumbered, epoch, copy.epoch);
         self.open(page, Copy { state, epoch }, home, out);
+        self.lend_awaited(page, out);
         if !self.planted.is(Mutant::GrantUndrained) {
             self.drain(page, home, out);
         }
@@ -188,10 +193,15 @@ impl Copies {
     /// The page is usable: let its threads go on, for a minimum time at least.
     fn open(&mut self, page: PageId, copy: Copy, home: Rank, out: &mut Outputs) {
         self.pages.insert(page, copy);
-        self.resume(page, copy.state, out);
         if self.space.is_token(page) {
             self.held.insert(page);
-        } else if self.holds && self.held.insert(page) {
+            if !self.awaits_carried(page) {
+                self.resume(page, copy.state, out);
+            }
+            return;
+        }
+        self.resume(page, copy.state, out);
+        if self.holds && self.held.insert(page) {
             out.push(Output::Hold { page });
         }
         self.run_errands(page, home, out);
@@ -229,11 +239,13 @@ impl Copies {
             return Err("demands on one page are no more than the ranks");
         }
         queue.push_back(demand);
+        self.pin(page, home, out);
         self.drain(page, home, out);
         Ok(())
     }
 
     pub(crate) fn on_hold_over(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
+        self.unpin(page);
         if !self.planted.is(Mutant::HoldForever) {
             self.held.remove(&page);
         }
@@ -253,6 +265,9 @@ impl Copies {
     ) {
         if !self.planted.is(Mutant::LentForever) {
             self.held.remove(&token);
+        }
+        if keep == Access::None {
+            self.unpin_carried(token, out);
         }
         self.drain_while(token, keep, home, out);
         let copy = self.copy(token, home);
@@ -283,6 +298,7 @@ impl Copies {
                 Err(why) => return out.fail(home, demand.message(page), why),
             };
             if met == Met::OnceFree
+                && !self.is_withheld(page)
                 && let Some(object) = self.space.object_of(page)
                 && !self.planted.is(Mutant::RecallForgotten)
             {

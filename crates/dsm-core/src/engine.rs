@@ -154,6 +154,12 @@ impl Engine {
             Call::Acquire { object, access } => {
                 let token = self.space.token(object);
                 self.copies.on_fault(token, access, self.home(token), out);
+                if self.access(token) < access {
+                    self.copies.ask_for_carried(token, access, out);
+                }
+            }
+            Call::Carry { object, page, access } => {
+                self.copies.on_carry(self.space.token(object), page, access);
             }
             Call::Surrender { object, keep } => {
                 let token = self.space.token(object);

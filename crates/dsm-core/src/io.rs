@@ -60,6 +60,15 @@ pub enum Call {
         /// Read for readers, write for a writer or a mutex; never [`Access::None`].
         access: Access,
     },
+    /// A thread that has a lock stopped on a page: the page comes with the lock from now on. No answer.
+    Carry {
+        /// The lock.
+        object: ObjectId,
+        /// The page.
+        page: PageId,
+        /// What the thread needed.
+        access: Access,
+    },
     /// Give a lent token back that was recalled: what stays is enough for the threads that have its
     /// lock. No answer; what the other ranks leave of the token is lent again.
     Surrender {
@@ -137,6 +146,12 @@ pub enum Output {
     },
     /// Start the minimum hold time of this page and answer with [`Input::HoldOver`] after it.
     Hold {
+        /// The page.
+        page: PageId,
+    },
+    /// Keep a page for the thread that has the lock it comes with, for a time at most, and answer with
+    /// [`Input::HoldOver`] after it, unless the page went before.
+    Pin {
         /// The page.
         page: PageId,
     },

@@ -170,6 +170,9 @@ mutants! {
     /// A token surrendered is believed to be lent still.
     LentForever,
 
+    /// Pages kept for who has a lock are not sent when it is unlocked.
+    PinForgotten,
+
     // Condition variables.
     /// Of the threads that wait, the one that came last is remembered.
     WaiterUnlisted,

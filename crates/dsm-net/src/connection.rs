@@ -18,6 +18,8 @@ pub struct Connection {
     inbound: Inbound,
     outbound: Vec<u8>,
     sent: usize,
+    /// The socket took less than it was given.
+    is_blocked: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let inbound = Inbound::empty();
-        Ok(Self { stream, limits, inbound, outbound: Vec::new(), sent: 0 })
+        Ok(Self { stream, limits, inbound, outbound: Vec::new(), sent: 0, is_blocked: false })
     }
 
     /// The next thing the peer's bytes give.
@@ -140,19 +142,19 @@ impl Connection {
         Some(message)
     }
 
-    /// Sends a message that has no content, or queues it.
+    /// Queues a message that has no content; [`flush`](Self::flush) sends it together with what is queued
+    /// before and after, because a system call costs more than the bytes.
     ///
     /// # Errors
-    /// If the socket fails or the queue is full.
-    pub fn send(&mut self, message: &Message) -> Result<(), ConnectionError> {
-        let write = |stream: BorrowedFd<'_>, header: &[u8]| {
-            Ok(rustix::net::send(stream, header, SEND_FLAGS)?)
-        };
-        self.send_content(message, write, |_| ())
+    /// If the queue is full.
+    pub fn queue(&mut self, message: &Message) -> Result<(), ConnectionError> {
+        self.outbound.extend_from_slice(&wire::encode(message, &self.limits));
+        self.check_queue()
     }
 
-    /// Sends a message with its content: `write` sends header and page with one system call and says how
-    /// many bytes were taken; `copy` appends the page, for what must wait in the queue.
+    /// Sends what is queued and a message with its content: `write` sends the given bytes and the page with
+    /// one system call and says how many bytes were taken; `copy` appends the page, for what must wait in
+    /// the queue.
     ///
     /// # Errors
     /// If the socket fails or the queue is full.
@@ -162,25 +164,29 @@ impl Connection {
         write: impl FnOnce(BorrowedFd<'_>, &[u8]) -> io::Result<usize>,
         copy: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ConnectionError> {
-        let header = wire::encode(message, &self.limits);
-        let content_bytes = message.attached_page().map_or(0, |_| self.limits.page_bytes as usize);
-        let mut taken = 0;
-        if self.is_flushed() {
-            match write(self.stream.as_fd(), &header) {
-                Ok(count) if count == HEADER_BYTES + content_bytes => return Ok(()),
-                Ok(count) => taken = count,
+        self.outbound.extend_from_slice(&wire::encode(message, &self.limits));
+        if !self.is_blocked {
+            let first = &self.outbound[self.sent..];
+            let all = first.len() + self.limits.page_bytes as usize;
+            match write(self.stream.as_fd(), first) {
+                Ok(count) if count == all => {
+                    self.outbound.clear();
+                    self.sent = 0;
+                    return Ok(());
+                }
+                Ok(count) => self.sent += count,
                 Err(error) if is_transient(&error) => (),
                 Err(source) => return Err(socket_error("send", source)),
             }
+            self.is_blocked = true;
         }
-        self.outbound.extend_from_slice(&header);
         copy(&mut self.outbound);
-        self.sent += taken;
+        self.check_queue()
+    }
+
+    fn check_queue(&self) -> Result<(), ConnectionError> {
         let waiting = self.outbound.len() - self.sent;
-        if waiting > MAX_OUTBOUND {
-            return Err(ConnectionError::QueueFull { waiting });
-        }
-        Ok(())
+        if waiting > MAX_OUTBOUND { Err(ConnectionError::QueueFull { waiting }) } else { Ok(()) }
     }
 
     /// Sends what is queued, as far as the socket takes it.
@@ -188,10 +194,14 @@ impl Connection {
     /// # Errors
     /// If the socket fails.
     pub fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.is_blocked = false;
         while !self.is_flushed() {
             match rustix::net::send(&self.stream, &self.outbound[self.sent..], SEND_FLAGS) {
                 Ok(count) => self.sent += count,
-                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.is_blocked = true;
+                    break;
+                }
                 Err(rustix::io::Errno::INTR) => (),
                 Err(source) => return Err(socket_error("send", source.into())),
             }
@@ -210,6 +220,12 @@ impl Connection {
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.sent == self.outbound.len()
+    }
+
+    /// Whether the queue waits for the socket to take more.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 }
 

@@ -32,7 +32,6 @@ fn main() -> Outcome {
             bench.measure(&mut peer)?;
         }
         _ => {
-            bench.prepare()?;
             let listener = TcpListener::bind((address.as_str(), 0))?;
             bench.word(0).store(listener.local_addr()?.port().into(), SeqCst);
             let mut peer = listener.accept()?.0;
@@ -66,20 +65,17 @@ impl Bench<'_> {
         self.address(4 * sample + 3)
     }
 
-    /// A lock that rank 1 had last, and the page that it wrote under it.
+    /// A lock that both use in turns, and the page that they write under it.
     fn used_lock(&self, sample: usize) -> (usize, &AtomicU64) {
         (self.address(4 * sample + 5), self.word(4 * sample + 5))
     }
 
-    /// Rank 1 takes locks and writes under them.
-    fn prepare(&self) -> Outcome {
-        for sample in 0..self.samples {
-            let (lock, data) = self.used_lock(sample);
-            self.node.mutex_lock(lock)?;
-            data.store(sample as u64 + 1, SeqCst);
-            self.node.mutex_unlock(lock)?;
-        }
-        Ok(())
+    /// Takes a lock and counts under it.
+    fn count(&self, sample: usize) -> Outcome {
+        let (lock, data) = self.used_lock(sample % LOCKS);
+        self.node.mutex_lock(lock)?;
+        data.store(data.load(SeqCst) + 1, SeqCst);
+        Ok(self.node.mutex_unlock(lock)?)
     }
 
     fn measure(&self, peer: &mut TcpStream) -> Outcome {
@@ -98,12 +94,9 @@ impl Bench<'_> {
             locks.push(timed(|| Ok(node.mutex_lock(self.fresh_lock(sample))?))?);
             messages[0] += sent() - before;
             let before = sent();
-            handoffs.push(timed(|| {
-                let (lock, data) = self.used_lock(sample);
-                node.mutex_lock(lock)?;
-                assert_eq!(data.load(SeqCst), sample as u64 + 1, "data comes with its lock");
-                Ok(())
-            })?);
+            peer.write_all(&[COUNT; REQUEST_BYTES])?;
+            peer.read_exact(&mut page)?;
+            handoffs.push(timed(|| self.count(sample))?);
             messages[1] += sent() - before;
             let before = sent();
             adds.push(timed(|| {
@@ -178,11 +171,17 @@ impl Bench<'_> {
     fn answer(&self, peer: &mut TcpStream) -> Outcome {
         let page = vec![0; self.node.page_bytes()];
         let mut request = [0; REQUEST_BYTES];
+        let mut counted = 0;
         // Until rank 0 has measured enough.
         loop {
             peer.read_exact(&mut request)?;
-            if request[0] == TOGETHER {
-                return self.both().map(drop);
+            match request[0] {
+                TOGETHER => return self.both().map(drop),
+                COUNT => {
+                    self.count(counted)?;
+                    counted += 1;
+                }
+                _ => (),
             }
             peer.write_all(&page)?;
         }
@@ -228,4 +227,7 @@ fn quantile(times: &mut [Duration], percent: usize) -> Duration {
 const REQUEST_BYTES: usize = 16;
 const TRIP: u8 = 1;
 const TOGETHER: u8 = 2;
+const COUNT: u8 = 3;
+/// So many locks are used again and again.
+const LOCKS: usize = 16;
 const CACHED: u32 = 1_000_000;

@@ -211,6 +211,7 @@ impl Driver {
         }
         self.end_holds()?;
         self.prefetch()?;
+        self.peers.flush_queued(&self.epoll)?;
         if !self.unread.is_empty() {
             // Faults and calls get their turn before the rest of a flood.
             self.calls.wake_driver();
@@ -242,6 +243,10 @@ impl Driver {
             counter.add(1);
             self.waits.entry(page).or_insert_with(Wait::start).threads.push(thread);
             self.holds.on_stop(page, thread);
+            if let Some(object) = self.locks.came_for(thread.0) {
+                let call = Call::Carry { object, page, access };
+                self.handle(Input::Call { id: CallId(u64::MAX), call })?;
+            }
             self.handle(Input::Fault { page, access })?;
         }
         Ok(())
@@ -353,6 +358,7 @@ impl Driver {
                 self.note_resume(page);
             }
             Output::Hold { page } => self.holds.start(page, std::mem::take(&mut self.resumed)),
+            Output::Pin { page } => self.holds.pin(page),
             Output::Lend { object, access } => self.locks.lend(object, access),
             Output::Recall { object, keep } => {
                 if self.locks.recall(object, keep) == Recalled::Surrendered {

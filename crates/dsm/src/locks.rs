@@ -37,6 +37,8 @@ pub(crate) struct Locks {
     table: Table,
     /// The threads that sleep until they have a lock.
     waiting: Mutex<BTreeMap<Thread, Waiting>>,
+    /// For which thread of the host which lock came from another rank last.
+    came: Mutex<BTreeMap<u32, ObjectId>>,
     /// `None` in a job of one rank, which has every token.
     calls: Option<Arc<Calls>>,
 }
@@ -119,7 +121,7 @@ pub(crate) struct Taken {
 impl Locks {
     /// The locks of a rank whose driver takes these calls; of a job of one rank without.
     pub(crate) fn new(calls: Option<Arc<Calls>>) -> Self {
-        Self { table: Table::new(), waiting: Mutex::default(), calls }
+        Self { table: Table::new(), waiting: Mutex::default(), came: Mutex::default(), calls }
     }
 
     /// Takes a lock, after those that came before.
@@ -142,7 +144,10 @@ impl Locks {
         };
         match (taken, patience) {
             (Take::Local, _) => shard.local += 1,
-            (Take::Remote, _) => shard.remote += 1,
+            (Take::Remote, _) => {
+                shard.remote += 1;
+                self.came().insert(thread.on_host(), object);
+            }
             (Take::Own | Take::Used, Patience::Never) => return Err(LockError::Busy),
             (Take::Own, _) => return Err(LockError::Deadlock),
             (Take::Used | Take::Elsewhere, _) => {
@@ -214,6 +219,23 @@ impl Locks {
             waits_for: waiting.get(&thread).map(|waiting| waiting.object),
         });
         holders.max_by_key(|holder| holder.waits_for.is_some())
+    }
+
+    /// For the driver: the lock that came from another rank for this thread of the host, if the thread
+    /// has it still.
+    pub(crate) fn came_for(&self, thread: u32) -> Option<ObjectId> {
+        let object = *self.came().get(&thread)?;
+        let shard = self.table.lock(object);
+        let has = shard.entries.get(&object).is_some_and(|entry| entry.users().has(thread));
+        drop(shard);
+        if !has {
+            self.came().remove(&thread);
+        }
+        has.then_some(object)
+    }
+
+    fn came(&self) -> MutexGuard<'_, BTreeMap<u32, ObjectId>> {
+        self.came.lock().expect("no thread panics with this locked")
     }
 
     /// Who waits for what, the longest first.
@@ -351,6 +373,10 @@ impl Locks {
             let mut waiting = self.waiting();
             for waiter in &admitted {
                 waiting.remove(&waiter.thread);
+            }
+            drop(waiting);
+            if let Some(first) = admitted.first().filter(|_| is_remote) {
+                self.came().insert(first.thread.on_host(), object);
             }
         }
         if leaves_blank {

@@ -63,27 +63,27 @@ impl Copies {
 
     pub(super) fn run_errands(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
         while let Some(queue) = self.errands.of_pages.get_mut(&page) {
+            let Some(errand) = queue.front().copied() else {
+                self.errands.of_pages.remove(&page);
+                return;
+            };
             let copy = self.pages.get(&page).copied();
             let Some(copy) = copy.filter(|copy| copy.state == State::Modified) else {
                 // Granted at once or asked for; either way the errands are looked at again when it opens.
                 return self.on_fault(page, Access::Write, home, out);
             };
-            match queue.front().copied() {
-                None => {
-                    self.errands.of_pages.remove(&page);
-                }
-                Some(Errand::Operate { asker, id, task }) => {
+            match errand {
+                Errand::Operate { asker, id, task } => {
                     queue.pop_front();
                     out.push(Output::Serve { asker, id, task });
                 }
                 // Demands were made by threads that used the page until its end; they go first.
-                Some(Errand::Clear { .. }) if self.deferred.contains_key(&page) => return,
-                Some(Errand::Clear { run }) => {
+                Errand::Clear { .. } if self.deferred.contains_key(&page) => return,
+                Errand::Clear { run } => {
                     queue.pop_front();
                     if !self.planted.is(Mutant::ClearForgotten) {
                         self.pages.insert(page, Copy { state: State::Fresh, ..copy });
                     }
-                    self.held.remove(&page);
                     out.push(Output::Protect { page, access: Access::None });
                     self.cleared(run, out);
                 }

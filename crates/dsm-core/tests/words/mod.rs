@@ -19,6 +19,7 @@ pub(crate) fn say_output(output: &Output) -> String {
         Output::Resume { page } => format!("resume page {page}"),
         Output::Hold { page } => format!("hold page {page}"),
         Output::Answered { id, answer } => format!("answer call {}: {answer:?}", id.0),
+        Output::Pin { page } => format!("pin page {page}"),
         Output::Lend { object, access } => format!("lend lock {object} {}", say_access(*access)),
         Output::Recall { object, keep } => {
             format!("recall lock {object}, keep {}", say_access(*keep))

@@ -40,11 +40,34 @@ impl Holds {
 
     /// A page was granted and these threads resumed.
     pub(super) fn start(&mut self, page: PageId, threads: Vec<ThreadId>) {
+        self.running.retain(|hold| hold.page != page);
         let resumed = Instant::now();
+        if threads.is_empty() {
+            // Nobody stopped for it: it came with a lock, or was fetched ahead.
+            return self.keep(page, resumed);
+        }
         let longest = self.time * (LONGEST << self.doublings);
         let at_most = resumed + longest + longest.mul_f64(self.draw());
         let stopped = Vec::new();
         self.running.push(Running { page, threads, resumed, stops: 0, stopped, at_most });
+    }
+
+    /// A page is kept for the thread that has the lock it comes with.
+    pub(super) fn pin(&mut self, page: PageId) {
+        self.running.retain(|hold| hold.page != page);
+        self.keep(page, Instant::now() + self.time * PINNED);
+    }
+
+    fn keep(&mut self, page: PageId, until: Instant) {
+        let (threads, stopped) = (Vec::new(), Vec::new());
+        self.running.push(Running {
+            page,
+            threads,
+            resumed: until,
+            stops: 0,
+            stopped,
+            at_most: until,
+        });
     }
 
     /// A thread of this rank stopped on a page.
@@ -108,6 +131,8 @@ impl Running {
 
 /// The limit of a hold is drawn between once and twice this many minimum hold times, before it grows.
 const LONGEST: u32 = 10;
+/// A page that comes with a lock is kept this many minimum hold times for who has the lock.
+const PINNED: u32 = 100;
 /// Up to 0.4 s with the default hold time: enough for pages that take 50 ms to come.
 const MOST_DOUBLINGS: u32 = 11;
 /// An instruction that moves memory to memory touches at most four pages: three stops after the first.

@@ -4,7 +4,7 @@ use dsm_core::{Message, PageId, Rank};
 use dsm_mem::Region;
 use dsm_net::connection::{Connection, ConnectionError, Received};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -13,6 +13,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Peers {
     connections: BTreeMap<Rank, Connection>,
+    /// Those with messages that were queued and not sent yet.
+    queued: BTreeSet<Rank>,
 }
 
 /// What came from a peer.
@@ -24,7 +26,7 @@ pub(super) enum Arrival {
 
 impl Peers {
     pub(super) fn new(connections: BTreeMap<Rank, Connection>) -> Self {
-        Self { connections }
+        Self { connections, queued: BTreeSet::new() }
     }
 
     pub(super) fn remove(&mut self, rank: Rank) {
@@ -70,7 +72,8 @@ impl Peers {
         }
     }
 
-    /// Sends a message with the page it names as attached; returns how many bytes that are.
+    /// Sends a message with the page it names as attached, or queues one without; returns how many bytes
+    /// that are.
     pub(super) fn send(
         &mut self,
         to: Rank,
@@ -79,28 +82,47 @@ impl Peers {
         epoll: &OwnedFd,
     ) -> Result<u64, Fatal> {
         let Some(connection) = self.connections.get_mut(&to) else { return Err(closed(to)) };
-        let was_flushed = connection.is_flushed();
+        let was_blocked = connection.is_blocked();
         let sent = match message.attached_page() {
-            None => connection.send(message),
+            None => {
+                self.queued.insert(to);
+                connection.queue(message)
+            }
             Some(page) => connection.send_content(
                 message,
-                |stream, header| region.send_page(header, page, stream),
+                |stream, first| region.send_page(first, page, stream),
                 |queue| region.copy_page(page, queue),
             ),
         };
         sent.map_err(|error| Fatal::of_peer(to, error))?;
-        if was_flushed && !connection.is_flushed() {
+        if !was_blocked && connection.is_blocked() {
             watch(epoll, connection, to, epoll::EventFlags::IN | epoll::EventFlags::OUT)?;
         }
         let content = message.attached_page().map_or(0, |_| region.page_bytes());
         Ok(u64::try_from(HEADER_BYTES + content).expect("a frame is short"))
     }
 
+    /// Sends the messages that were queued since the last time.
+    pub(super) fn flush_queued(&mut self, epoll: &OwnedFd) -> Result<(), Fatal> {
+        for rank in std::mem::take(&mut self.queued) {
+            let Some(connection) = self.connections.get_mut(&rank) else { continue };
+            if connection.is_blocked() {
+                // An event tells when it takes more.
+                continue;
+            }
+            connection.flush().map_err(|error| Fatal::of_peer(rank, error))?;
+            if connection.is_blocked() {
+                watch(epoll, connection, rank, epoll::EventFlags::IN | epoll::EventFlags::OUT)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The socket of a peer takes bytes again.
     pub(super) fn flush(&mut self, rank: Rank, epoll: &OwnedFd) -> Result<(), Fatal> {
         let Some(connection) = self.connections.get_mut(&rank) else { return Ok(()) };
         connection.flush().map_err(|error| Fatal::of_peer(rank, error))?;
-        if connection.is_flushed() {
+        if !connection.is_blocked() {
             watch(epoll, connection, rank, epoll::EventFlags::IN)?;
         }
         Ok(())

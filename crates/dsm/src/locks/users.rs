@@ -44,6 +44,16 @@ impl Users {
         }
     }
 
+    /// Whether a thread of the host has it.
+    pub(super) fn has(&self, on_host: u32) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Writer(writer) => writer.on_host() == on_host,
+            Self::Reader(reader) => reader.thread.on_host() == on_host,
+            Self::Readers(readers) => readers.iter().any(|it| it.thread.on_host() == on_host),
+        }
+    }
+
     /// The right to the token that these threads rely on.
     pub(super) fn access(&self) -> Access {
         match self {
