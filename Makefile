@@ -10,6 +10,7 @@ BINDIR     = $(PREFIX)/bin
 LIBDIR     = $(PREFIX)/lib
 INCLUDEDIR = $(PREFIX)/include
 MANDIR     = $(PREFIX)/share/man
+MACRODIR   = $(PREFIX)/share/dsm
 
 VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SONAME   := libdsm.so.0
@@ -19,6 +20,7 @@ TARGET   := $(or $(CARGO_TARGET_DIR),target)
 C_EXAMPLES    := $(patsubst examples/%.c,bin/%,$(wildcard examples/*.c))
 RUST_EXAMPLES := $(patsubst crates/dsm/examples/%.rs,bin/%-rs,$(wildcard crates/dsm/examples/*.rs))
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,bin/test/%,$(wildcard tests/programs/*.c))
+PARMACS_PARTS := $(patsubst share/dsm/parmacs/%.c,lib/parmacs/%.o,$(wildcard share/dsm/parmacs/*.c))
 MAN_PAGES     := $(wildcard man/*.1 man/*.3)
 # What `cc` needs beside libdsm.a; `rustc --print native-static-libs` tells.
 STATIC_LIBS   := -lpthread -ldl -lm
@@ -33,9 +35,9 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products examples test-programs run test prove install uninstall clean help
+.PHONY: all products parmacs examples test-programs run test prove install uninstall clean help
 
-all: products examples ## build everything into bin/, lib/ and include/ (the default)
+all: products parmacs examples ## build everything into bin/, lib/ and include/ (the default)
 
 # One cargo call for what is shipped. dsm-sim is never part of it: cargo would unify features, and with them plant
 # the simulator's bugs in the library.
@@ -47,6 +49,17 @@ products:
 	@$(call refresh,$(TARGET)/release/libdsm_capi.so,lib/$(SONAME),755)
 	@$(call refresh,$(TARGET)/release/libdsm_capi.a,lib/libdsm.a,644)
 	@ln -sf $(SONAME) lib/libdsm.so
+
+# What programs with PARMACS macros link with beside libdsm; see docs/parmacs.md.
+parmacs: lib/libdsm_parmacs.a
+
+lib/libdsm_parmacs.a: $(PARMACS_PARTS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+lib/parmacs/%.o: share/dsm/parmacs/%.c share/dsm/parmacs/internal.h include/dsm_parmacs.h include/dsm.h
+	@mkdir -p lib/parmacs
+	$(COMPILE) -fPIC -c $< -o $@
 
 examples: $(C_EXAMPLES) $(if $(RUST_EXAMPLES),rust-examples)
 
@@ -82,17 +95,22 @@ install: all ## install under PREFIX (default /usr/local), below DESTDIR if give
 	install -m 755 lib/$(SONAME) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdsm.so
 	install -m 644 lib/libdsm.a $(DESTDIR)$(LIBDIR)/libdsm.a
-	install -m 644 include/dsm.h $(DESTDIR)$(INCLUDEDIR)/dsm.h
+	install -m 644 lib/libdsm_parmacs.a $(DESTDIR)$(LIBDIR)/libdsm_parmacs.a
+	install -m 644 include/dsm.h include/dsm_parmacs.h $(DESTDIR)$(INCLUDEDIR)
+	install -D -m 644 share/dsm/c.m4.dsm $(DESTDIR)$(MACRODIR)/c.m4.dsm
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	  -e 's|@VERSION@|$(VERSION)|' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|' dsm.pc.in \
 	  >$(DESTDIR)$(LIBDIR)/pkgconfig/dsm.pc
+	sed -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@MACRODIR@|$(MACRODIR)|' -e 's|@VERSION@|$(VERSION)|' share/dsm/dsm-parmacs.pc.in \
+	  >$(DESTDIR)$(LIBDIR)/pkgconfig/dsm-parmacs.pc
 	for page in $(MAN_PAGES); do install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit; done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(TOOLS))
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libdsm.so libdsm.a pkgconfig/dsm.pc)
-	rm -f $(DESTDIR)$(INCLUDEDIR)/dsm.h
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libdsm_parmacs.a pkgconfig/dsm-parmacs.pc)
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,dsm.h dsm_parmacs.h) $(DESTDIR)$(MACRODIR)/c.m4.dsm
 	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
