@@ -195,7 +195,7 @@ impl Copies {
         self.pages.insert(page, copy);
         if self.space.is_token(page) {
             self.held.insert(page);
-            if !self.awaits_carried(page) {
+            if !self.awaits_carried(page, copy.state.access(), out) {
                 self.resume(page, copy.state, out);
             }
             return;
@@ -308,6 +308,9 @@ impl Copies {
                 return;
             }
             self.deferred.get_mut(&page).and_then(VecDeque::pop_front);
+            if self.copy(page, home).state == State::Invalid {
+                self.on_closed(page, out);
+            }
             if self.planted.is(Mutant::DemandsCut) {
                 break;
             }

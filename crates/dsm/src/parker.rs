@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where one thread waits for values that others hand it, in order.
 ///
@@ -60,8 +60,24 @@ impl<T> Parker<T> {
         }
     }
 
+    /// Looks for a value for a short time, while others run: a lock is often free sooner than a thread that
+    /// sleeps is awake.
+    fn spin(&self) -> Option<T> {
+        let begun = Instant::now();
+        while begun.elapsed() < SPIN {
+            if let Some(value) = self.take() {
+                return Some(value);
+            }
+            rustix::thread::sched_yield();
+        }
+        None
+    }
+
     /// Waits for the next value until then; without a deadline there is always one.
     pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Option<T> {
+        if let Some(value) = self.spin() {
+            return Some(value);
+        }
         let Some(deadline) = deadline else { return Some(self.wait()) };
         let mut given = self.lock();
         loop {
@@ -79,3 +95,5 @@ impl<T> Parker<T> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const SPIN: Duration = Duration::from_micros(20);

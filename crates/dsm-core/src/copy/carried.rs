@@ -48,33 +48,34 @@ impl Copies {
         }
     }
 
-    /// A token is asked for: its pages will be needed.
+    /// A token is asked for, or has come: its pages will be needed, if they are not here.
     pub(crate) fn ask_for_carried(&mut self, token: PageId, access: Access, out: &mut Outputs) {
-        let Some(pages) = self.carried.pages.get_mut(&token) else { return };
-        let mut wanted = Vec::new();
-        for carry in pages.iter_mut() {
-            carry.asked += 1;
-            wanted.push((carry.page, carry.access.min(access)));
-        }
-        // Whether a page is needed shows only when it is not there: now and then it is not asked for.
-        let stale = pages.extract_if(.., |carry| carry.asked > MOST_ASKED);
-        let stale: Vec<PageId> = stale.map(|carry| carry.page).collect();
-        for page in stale {
-            self.carried.tokens.remove(&page);
-        }
-        for (page, access) in wanted {
-            let home = self.space.home(page);
-            if self.state(page, home).access() < access {
+        let pages = self.carried.pages.get(&token).cloned().unwrap_or_default();
+        for Carry { page, access: needed, .. } in pages {
+            let (home, access) = (self.space.home(page), needed.min(access));
+            if self.state(page, home).access() < access && !self.pending.contains_key(&page) {
                 self.on_fault(page, access, home, out);
             }
         }
     }
 
-    /// Whether a token that has come waits for its pages.
-    pub(super) fn awaits_carried(&mut self, token: PageId) -> bool {
-        let Some(pages) = self.carried.pages.get(&token) else { return false };
+    /// A token has come. Whether it waits for its pages.
+    pub(super) fn awaits_carried(
+        &mut self,
+        token: PageId,
+        access: Access,
+        out: &mut Outputs,
+    ) -> bool {
+        self.ask_for_carried(token, access, out);
+        let Some(pages) = self.carried.pages.get_mut(&token) else { return false };
         let is_coming = |page: &PageId| self.pending.contains_key(page);
         let coming: BTreeSet<_> = pages.iter().map(|it| it.page).filter(is_coming).collect();
+        pages.iter_mut().for_each(|carry| carry.asked += 1);
+        // Whether a page is needed shows only when it is not there: now and then it is not asked for.
+        let stale = pages.extract_if(.., |carry| carry.asked > MOST_ASKED);
+        for Carry { page, .. } in stale {
+            self.carried.tokens.remove(&page);
+        }
         let waits = !coming.is_empty();
         if waits {
             self.carried.awaited.insert(token, coming);

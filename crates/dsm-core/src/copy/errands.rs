@@ -4,7 +4,7 @@ use crate::io::{Outputs, Task};
 use crate::message::{CallId, Message};
 use crate::mutant::Mutant;
 use crate::{Access, Output, PageId, Rank};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 /// What the engine itself wants of pages, once this rank may write them: the operations that other ranks
@@ -16,6 +16,8 @@ pub(super) struct Errands {
     of_pages: BTreeMap<PageId, VecDeque<Errand>>,
     /// Runs being cleared, by their first page.
     runs: BTreeMap<PageId, Run>,
+    /// Pages of cleared runs that were open here, or asked for: their memory is given back when they go.
+    stale: BTreeSet<PageId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,13 +94,41 @@ impl Copies {
     }
 
     fn cleared(&mut self, run: PageId, out: &mut Outputs) {
-        let Run { pages, left } =
-            self.errands.runs.get_mut(&run).expect("a page is cleared for a run");
-        *left -= 1;
-        if *left == 0 {
-            out.push(Output::Clear { first: run, pages: *pages });
+        let state = self.errands.runs.get_mut(&run).expect("a page is cleared for a run");
+        state.left -= 1;
+        if state.left == 0 {
+            let end = PageId(run.0 + state.pages);
             self.errands.runs.remove(&run);
+            self.give_memory_back(run, end, out);
             out.send(COORDINATOR, Message::Reclaimed { first: run }, None);
         }
+    }
+
+    /// Nothing may be missing from a page that is open, nor from one whose content may be coming in: the
+    /// memory of those is given back when they go, which their homes see to.
+    fn give_memory_back(&mut self, mut first: PageId, end: PageId, out: &mut Outputs) {
+        let is_open = |(_, copy): &(&PageId, &Copy)| copy.state.access() > Access::None;
+        let open = self.pages.range(first..end).filter(is_open).map(|(&page, _)| page);
+        let asked = self.pending.range(first..end).map(|(&page, _)| page);
+        let kept: BTreeSet<PageId> = open.chain(asked).collect();
+        for &page in &kept {
+            clear(first, page, out);
+            first = PageId(page.0 + 1);
+        }
+        clear(first, end, out);
+        self.errands.stale.extend(kept);
+    }
+
+    /// A page is closed here, and sent where it was wanted.
+    pub(super) fn on_closed(&mut self, page: PageId, out: &mut Outputs) {
+        if self.errands.stale.remove(&page) {
+            clear(page, PageId(page.0 + 1), out);
+        }
+    }
+}
+
+fn clear(first: PageId, end: PageId, out: &mut Outputs) {
+    if first < end {
+        out.push(Output::Clear { first, pages: end.0 - first.0 });
     }
 }

@@ -31,7 +31,6 @@ fn check_random_calls(seed: u64, calls: u32) {
     let elapsed = began.elapsed();
     let (most, taken) = (model.most_bytes(), pages.most_taken() * PAGE);
     println!("  {calls} calls in {elapsed:.2?}; at most {most} bytes asked for, {taken} taken");
-    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
     model.free_all();
     arena.give_spares(&pages);
     assert_eq!(pages.taken(), 0, "everything is given back");
