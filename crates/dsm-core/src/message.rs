@@ -184,6 +184,8 @@ pub enum Answer {
     Owner(Rank),
     /// A thread has the lock.
     Held {
+        /// Its rank.
+        rank: Rank,
         /// Its number on its host.
         thread: u32,
         /// The lock that it waits for in turn.

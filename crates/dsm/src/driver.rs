@@ -169,7 +169,9 @@ impl Driver {
         let Finalize::Complete(id) = self.finalize else {
             unreachable!("a driver is ended when it is complete")
         };
-        self.peers.flush_all(Instant::now() + PART_TIMEOUT)?;
+        let deadline = Instant::now() + PART_TIMEOUT;
+        self.peers.flush_all(deadline)?;
+        self.peers.part(deadline);
         self.faults.map_or(Ok(()), Faults::stop)?;
         Ok(id)
     }
@@ -282,6 +284,10 @@ impl Driver {
 
     fn take_messages(&mut self, from: Rank) -> Result<(), Fatal> {
         for _ in 0..MESSAGES_AT_ONCE {
+            if self.is_complete() {
+                // Nobody waits for an answer any more, and some may have left who would get it.
+                return Ok(());
+            }
             let arrival =
                 self.peers.receive(from, &self.region, |page| self.engine.awaits_content(page));
             match arrival {
@@ -346,7 +352,11 @@ impl Driver {
             }
             Output::Send { to, message, attach: _ } => {
                 // What is attached is the page the message names, read now.
-                let bytes = self.peers.send(to, &message, &self.region, &self.epoll)?;
+                let sent = self.peers.send(to, &message, &self.region, &self.epoll);
+                let bytes = match sent {
+                    Err(Fatal::ContactLost { .. }) if self.may_leave_before_us(to) => return Ok(()),
+                    sent => sent?,
+                };
                 self.counters.messages_sent.add(1);
                 self.counters.bytes_sent.add(bytes);
                 self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
@@ -411,7 +421,9 @@ impl Driver {
                 answer
             }
             Task::Inspect { object, access } => match self.locks.inspect(object, access) {
-                Some(Holder { thread, waits_for }) => Answer::Held { thread, waits_for },
+                Some(Holder { thread, waits_for }) => {
+                    Answer::Held { rank: self.rank, thread, waits_for }
+                }
                 None => Answer::Done,
             },
         }

@@ -5,6 +5,7 @@
 //! call. What the lock protects, and where its object lies, is unknown here: nothing here touches shared
 //! memory.
 
+mod cycle;
 mod entry;
 mod table;
 #[cfg(test)]
@@ -14,11 +15,11 @@ mod users;
 
 use crate::calls::{Bell, Calls};
 use crate::parker::{Given, Parker};
-use dsm_core::{Access, Answer, Call, ObjectId};
+use dsm_core::{Access, Answer, Call, ObjectId, Rank};
 use entry::{Entry, Step, Take, Waiter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use table::{Locked, Table};
 use thiserror::Error;
 use thread::Thread;
@@ -41,6 +42,9 @@ pub(crate) struct Locks {
     came: Mutex<BTreeMap<u32, ObjectId>>,
     /// `None` in a job of one rank, which has every token.
     calls: Option<Arc<Calls>>,
+    rank: Rank,
+    /// The first address of the region, to tell people where a lock is.
+    base: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +125,19 @@ pub(crate) struct Taken {
 impl Locks {
     /// The locks of a rank whose driver takes these calls; of a job of one rank without.
     pub(crate) fn new(calls: Option<Arc<Calls>>) -> Self {
-        Self { table: Table::new(), waiting: Mutex::default(), came: Mutex::default(), calls }
+        Self {
+            table: Table::new(),
+            waiting: Mutex::default(),
+            came: Mutex::default(),
+            calls,
+            rank: Rank(0),
+            base: 0,
+        }
+    }
+
+    /// Says where they are, for people.
+    pub(crate) fn at(self, rank: Rank, base: usize) -> Self {
+        Self { rank, base, ..self }
     }
 
     /// Takes a lock, after those that came before.
@@ -292,7 +308,7 @@ impl Locks {
         let step = self.entry(&mut shard, object).queue_up(waiter);
         self.carry_out(shard, object, step);
         let told = match patience {
-            Patience::Forever => Ok(self.wait(&parker)),
+            Patience::Forever => Ok(self.wait_long(object, &parker)),
             Patience::Until(deadline) => {
                 self.wait_until(&parker, Some(deadline)).ok_or(LockError::TimedOut)
             }
@@ -304,6 +320,22 @@ impl Locks {
             // Whoever took this thread out of the queue has told it, or is about to.
             Err(_) => self.wait(&parker),
         }
+    }
+
+    /// A wait without end may be one of a cycle of them.
+    fn wait_long<T>(&self, object: ObjectId, parker: &Parker<T>) -> T {
+        for after in EXPLAIN_AFTER {
+            if let Some(told) = self.wait_until(parker, Some(Instant::now() + after)) {
+                return told;
+            }
+            if let Some(cycle) = self.cycle(object) {
+                let line = format!("dsm: {cycle}\n");
+                // One write, as another thread may have standard error locked; it may be closed.
+                let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+                break;
+            }
+        }
+        self.wait(parker)
     }
 
     fn wait<T>(&self, parker: &Parker<T>) -> T {
@@ -410,3 +442,8 @@ impl Mode {
         }
     }
 }
+
+/// After how long a thread looks whether it waits for itself, and how much later once more: the others
+/// of the cycle may have begun to wait meanwhile.
+const EXPLAIN_AFTER: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(7)];

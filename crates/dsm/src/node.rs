@@ -238,7 +238,8 @@ impl Node {
         let counters = Arc::<Counters>::default();
         let calls = Arc::new(Calls::new().map_err(system("make an eventfd"))?);
         let tokens_move = space.nodes > 1;
-        let locks = Arc::new(Locks::new(tokens_move.then(|| Arc::clone(&calls))));
+        let locks = Locks::new(tokens_move.then(|| Arc::clone(&calls)));
+        let locks = Arc::new(locks.at(rank, region.base()));
         let arena = Arc::new(Arena::new(region.page_bytes()));
         let core_hold = if hold.is_zero() { Hold::None } else { Hold::Timed };
         let driver = Driver::new(Parts {

@@ -1,6 +1,6 @@
 //! Several real processes wait for each other.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::exit, reason = "a test fails by panicking, and a rank ends")]
 
 mod job;
 
@@ -208,5 +208,30 @@ fn a_counter_is_added_to_where_it_is() {
         assert_eq!(node.fetch_add(counter, 0).unwrap(), 5 + nodes * (EACH + 1000));
         // The page stayed with the rank that wrote it.
         assert_eq!(node.stats().pages_in, 0);
+    });
+}
+
+/// Three ranks take a lock each, and then that of the next: nobody gets it, and one of them says why.
+#[test]
+fn a_cycle_of_waiting_ranks_is_told() {
+    if !job::is_rank() {
+        let (_, text) = job::outcome(3, &[]);
+        let cycles = text.matches("dsm: deadlock: rank ").count();
+        assert_eq!(cycles, 1, "{text}");
+        return;
+    }
+    let node = Node::join().unwrap();
+    let lock = |rank: u16| node.base() + 8 * usize::from(rank % node.nodes());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            node.mutex_lock(lock(node.rank())).unwrap();
+            node.barrier().unwrap();
+            node.mutex_lock(lock(node.rank() + 1)).unwrap();
+        });
+        // Nobody wakes this thread: it ends the rank when the cycle must have been told.
+        let (mutex, condvar) = (std::sync::Mutex::new(()), std::sync::Condvar::new());
+        let asleep = mutex.lock().unwrap();
+        drop(condvar.wait_timeout(asleep, Duration::from_secs(5)).unwrap());
+        std::process::exit(0);
     });
 }

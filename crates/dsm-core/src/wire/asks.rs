@@ -61,9 +61,9 @@ pub(super) fn answer_codes(answer: Answer) -> (u8, u64, u64) {
         Answer::Value(value) => (5, value, 0),
         Answer::Run(first) => (6, first.0, 0),
         Answer::Owner(rank) => (7, rank.0.into(), 0),
-        // The second operand is one more than the lock's number, 0 for none.
-        Answer::Held { thread, waits_for } => {
-            (8, thread.into(), waits_for.map_or(0, |object| object.0 + 1))
+        // The first operand is the thread's number, and its rank from bit 32 on; the second is one more than the lock's number, 0 for none.
+        Answer::Held { rank, thread, waits_for } => {
+            (8, u64::from(rank.0) << 32 | u64::from(thread), waits_for.map_or(0, |object| object.0 + 1))
         }
         Answer::Busy => (9, 0, 0),
         Answer::Empty => (10, 0, 0),
@@ -92,7 +92,9 @@ pub(super) fn answer_of(
         7 => Answer::Owner(owner_of(have, limits)?),
         8 => {
             let object = below("object", operand, space.words() + 1)?.checked_sub(1);
-            Answer::Held { thread: number("thread", have)?, waits_for: object.map(ObjectId) }
+            let rank = owner_of(have >> 32, limits)?;
+            let thread = number("thread", have & u64::from(u32::MAX))?;
+            Answer::Held { rank, thread, waits_for: object.map(ObjectId) }
         }
         9 => Answer::Busy,
         10 => Answer::Empty,
@@ -148,7 +150,7 @@ pub(super) fn every_ask() -> impl Iterator<Item = Ask> {
 
 #[cfg(test)]
 pub(super) fn every_answer() -> impl Iterator<Item = Answer> {
-    let held = |waits_for| Answer::Held { thread: u32::MAX, waits_for };
+    let held = |waits_for| Answer::Held { rank: Rank(3), thread: u32::MAX, waits_for };
     [
         Answer::Done,
         Answer::Queued,

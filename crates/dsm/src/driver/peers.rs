@@ -4,6 +4,8 @@ use dsm_core::{Message, PageId, Rank};
 use dsm_mem::Region;
 use dsm_net::connection::{Connection, ConnectionError, Received};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -128,6 +130,19 @@ impl Peers {
         Ok(())
     }
 
+    /// Ends all connections: says that nothing more comes, and hears every peer say so too. A connection
+    /// that is closed with something unread is reset, and then what this rank sent last may be lost, such
+    /// as the release of the peer.
+    pub(super) fn part(self, deadline: Instant) {
+        for connection in self.connections.values() {
+            // A peer that is gone hears nothing.
+            let _ = rustix::net::shutdown(connection, Shutdown::Write);
+        }
+        for connection in self.connections.values() {
+            hear_out(connection, deadline);
+        }
+    }
+
     /// Sends everything that is queued.
     pub(super) fn flush_all(&mut self, deadline: Instant) -> Result<(), Fatal> {
         for (&rank, connection) in &mut self.connections {
@@ -145,6 +160,28 @@ impl Peers {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads and forgets what a peer still says, until it has said everything.
+fn hear_out(connection: &Connection, deadline: Instant) {
+    let mut unread = [0; 4096];
+    loop {
+        match rustix::net::recv(connection, &mut unread, RecvFlags::DONTWAIT) {
+            Ok((1.., _)) | Err(Errno::INTR) => (),
+            Err(Errno::AGAIN) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                let timeout = Timespec::try_from(left).expect("a few seconds are in range");
+                let mut fds = [PollFd::new(connection, PollFlags::IN)];
+                // Whatever poll says, the next recv finds out.
+                let _ = rustix::event::poll(&mut fds, Some(&timeout));
+            }
+            // It has, or it is gone.
+            Ok((0, _)) | Err(_) => return,
+        }
     }
 }
 

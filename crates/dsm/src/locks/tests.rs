@@ -337,7 +337,8 @@ fn trying_what_another_rank_has_is_busy() {
     if asked.len() == 1 {
         asked.extend(rank.asked_by());
     }
-    rank.calls.answer(asked[1].0, Answer::Held { thread: 7, waits_for: None });
+    rank.calls
+        .answer(asked[1].0, Answer::Held { rank: dsm_core::Rank(1), thread: 7, waits_for: None });
     assert_eq!(got(&tried), Err(LockError::Busy));
     // The token comes nevertheless, and stays.
     rank.locks.lend(LOCK, Access::Write);

@@ -20,21 +20,32 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Runs `body` on `nodes` ranks, each a process, with these variables in their environment.
 /// Called by a test of the same name in every process.
 pub(crate) fn run(nodes: u16, environment: &[(&str, &str)], body: impl FnOnce(&Node)) {
-    if env::var_os(JOB_FD).is_some() {
+    if is_rank() {
         let node = Node::join().unwrap_or_else(|error| panic!("cannot join: {error}"));
         body(&node);
         node.finalize().unwrap();
         return;
     }
+    let (succeeded, text) = outcome(nodes, environment);
+    assert!(succeeded, "a rank failed\n{text}");
+}
+
+/// Whether this process is a rank of the test, which the test started.
+pub(crate) fn is_rank() -> bool {
+    env::var_os(JOB_FD).is_some()
+}
+
+/// Starts this test as `nodes` ranks; whether all succeeded, and what they printed.
+pub(crate) fn outcome(nodes: u16, environment: &[(&str, &str)]) -> (bool, String) {
     let listeners: Vec<_> = (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ranks: Vec<_> = (0..nodes).map(|rank| Rank::start(rank, &listeners, environment)).collect();
     let until = Instant::now() + DEADLINE;
     let ended = ranks.iter().all(|rank| rank.wait(until));
     let outputs: Vec<_> = ranks.into_iter().map(Rank::finish).collect();
-    let failed = outputs.iter().any(|(succeeded, _)| !succeeded);
+    let succeeded = outputs.iter().all(|(succeeded, _)| *succeeded);
     let text: String = outputs.into_iter().map(|(_, text)| text).collect();
     assert!(ended, "the job did not end within {DEADLINE:?}\n{text}");
-    assert!(!failed, "a rank failed\n{text}");
+    (succeeded, text)
 }
 
 struct Rank {

@@ -82,6 +82,7 @@ impl Engines {
         let mut holders =
             others.filter_map(|other| self.ranks[other].locks.inspect(object, access));
         holders.next().map_or(Answer::Done, |holder| Answer::Held {
+            rank: dsm_core::Rank(1),
             thread: holder.thread,
             waits_for: holder.waits_for,
         })
