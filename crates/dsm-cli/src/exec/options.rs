@@ -50,9 +50,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE|none", default_value = "logs/dsm_output.log")]
     pub(crate) log: PathBuf,
 
-    /// Bytes of the shared region; K, M, G, T are binary [default: $DSM_SIZE, or the runtime's]
+    /// Bytes of the area dsm_init gives; K, M, G, T are binary [default: $DSM_SIZE, or the runtime's]
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(crate) size: Option<String>,
+
+    /// Bytes of the heap of dsm_malloc; K, M, G, T are binary [default: $DSM_HEAP, or the runtime's]
+    #[arg(long, value_name = "BYTES", value_parser = parse_heap)]
+    pub(crate) heap: Option<String>,
 
     /// First address of the shared region [default: $DSM_BASE, or the runtime's]
     #[arg(long, value_name = "ADDR", value_parser = parse_base)]
@@ -153,6 +157,10 @@ impl FaultName {
 
 fn parse_size(text: &str) -> Result<String, String> {
     parse_setting("DSM_SIZE", text)
+}
+
+fn parse_heap(text: &str) -> Result<String, String> {
+    parse_setting("DSM_HEAP", text)
 }
 
 fn parse_base(text: &str) -> Result<String, String> {
@@ -281,6 +289,7 @@ mod tests {
         check(&["--unknown"]);
         check(&["--size", ""]);
         check(&["--size", "1KB"]);
+        check(&["--heap", "lots"]);
         check(&["--base", "x"]);
         check(&["--fault", "x"]);
     }

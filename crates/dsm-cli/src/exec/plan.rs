@@ -277,6 +277,7 @@ fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError>
     for variable in dsm::SETTINGS {
         let flag = match variable {
             "DSM_SIZE" => options.size.clone(),
+            "DSM_HEAP" => options.heap.clone(),
             "DSM_BASE" => options.base.clone(),
             "DSM_FAULT" => options.fault.map(|fault| fault.as_str().to_owned()),
             _ => None,
