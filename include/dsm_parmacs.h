@@ -38,7 +38,10 @@ typedef struct { uint64_t dsm_opaque_, dsm_count_; } dsm_parmacs_barrier_t;
 typedef struct { uint64_t dsm_opaque_[2], dsm_state_; } dsm_parmacs_pause_t;
 typedef struct { uint64_t dsm_next_, dsm_opaque_; } dsm_parmacs_subscripts_t;
 
-/* MAIN_INITENV: joins the job. Only rank 0 comes here; the other ranks wait for CREATE before their main begins. */
+/*
+ * MAIN_INITENV: prepares for CREATE. Only rank 0 comes here. All ranks of a job join it before main begins, and those other
+ * than 0 wait there for CREATE and never run main; a program that is started alone joins its job of one rank here.
+ */
 void dsm_parmacs_begin(void);
 
 /* MAIN_END: waits for the instances that CREATE started, leaves the job and ends the process with exit code 0. */

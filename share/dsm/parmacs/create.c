@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "internal.h"
-#include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/personality.h>
@@ -271,20 +271,13 @@ void dsm_parmacs_end(void)
     exit(EXIT_SUCCESS); /* on_exit does the rest */
 }
 
-static long number_in_environment(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value == NULL ? 0 : strtol(value, NULL, 10);
-}
-
 /* Programs may end without MAIN_END, and before MAIN_INITENV when they are asked for help: the others wait for them. */
 static void on_end(int status, void *nothing)
 {
     (void)nothing;
     if (status != EXIT_SUCCESS || state->has_ended || current.is_instance || getpid() != state->pid)
         return;
-    if (state->control == NULL && number_in_environment("DSM_NODE_NUM") <= 1)
+    if (state->area == NULL)
         return;
     dsm_parmacs_begin();
     leave();
@@ -296,6 +289,8 @@ static void on_end(int status, void *nothing)
  */
 static void give_up_random_addresses(char **arguments)
 {
+    static const char self[] = "/proc/self/exe";
+    char path[PATH_MAX + 1] = "";
     int persona = personality(0xffffffff);
 
     if (getenv(AGAIN) != NULL) {
@@ -310,23 +305,35 @@ static void give_up_random_addresses(char **arguments)
     /* Where it is forbidden, the addresses will differ, and that will be said. */
     if (personality((unsigned long)persona | ADDR_NO_RANDOMIZE) == -1 || setenv(AGAIN, "1", 1) != 0)
         return;
-    execv("/proc/self/exe", arguments);
+    /* By its own path, so that the process keeps its name; by the link, if there is nothing at that path any more. */
+    if (readlink(self, path, PATH_MAX) > 0)
+        execv(path, arguments);
+    execv(self, arguments);
     unsetenv(AGAIN);
 }
 
-/* Before main, so that main runs on rank 0 alone: it reads standard input, prints, and writes files. */
+static long number_in_environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value == NULL ? 0 : strtol(value, NULL, 10);
+}
+
+/*
+ * Before main, so that main runs on rank 0 alone: it reads standard input, prints, and writes files. All ranks join the job
+ * here, so that nothing that main does keeps them waiting, or surprises them if it ends the process.
+ */
 __attribute__((constructor)) static void before_main(int count, char **arguments)
 {
     (void)count;
     state->pid = getpid();
     dsm_parmacs_read_image(&state->image);
     on_exit(on_end, NULL);
-    if (number_in_environment("DSM_NODE_NUM") > 1)
-        give_up_random_addresses(arguments);
-    if (number_in_environment("DSM_NODE_ID") == 0)
+    if (number_in_environment("DSM_NODE_NUM") <= 1)
         return;
+    give_up_random_addresses(arguments);
     join();
-    if (DSM_NODE_ID == 0) /* the environment is left over from another job */
+    if (DSM_NODE_ID == 0)
         return;
     state->has_ended = 1; /* rank 0 ends the job */
     dsm_parmacs_must(dsm_barrier(), "meet the other ranks");
