@@ -30,6 +30,24 @@ pub enum Promise {
     NoPanic,
     /// Nobody passes a barrier before all arrived.
     Barrier,
+    /// A lock has one thread of all ranks that writes, or any number that read.
+    Exclusion,
+    /// What all ranks together have of a lock's token is one right to write, or any number to read.
+    OneToken,
+    /// While a rank waits for a token, no other one gets it twice that asked later.
+    Turns,
+    /// A thread hears whether somebody has a lock, as it was when it asked or after.
+    Probes,
+    /// Each signal wakes the thread that has waited longest, each broadcast all, and nothing else does.
+    Wakeups,
+    /// As many take one of a semaphore as there are, in the order in which they came.
+    Semaphores,
+    /// Threads pass a barrier of a count when so many have come, one of them as the one.
+    Gatherings,
+    /// An operation on a word takes effect once, where the page may be written.
+    Operations,
+    /// Runs of the heap do not overlap, are zero, and are refused only if there is none.
+    Runs,
     /// When a rank is gone, every other one ends the job.
     EndsTogether,
     /// Something can happen as long as a thread is not done.

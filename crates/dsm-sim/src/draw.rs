@@ -29,6 +29,7 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
     let shared = |threads: Vec<Vec<Op>>| threads.into_iter().map(Arc::from).collect();
     Setup {
         pages,
+        heap: 0,
         scripts: scripts.into_iter().map(shared).collect(),
         hold,
         arrival: rng.pick(&[Arrival::Whole, Arrival::Split]),

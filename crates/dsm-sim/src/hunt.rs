@@ -1,4 +1,4 @@
-use crate::{Counterexample, Limits, Mutant, NamedWorld, Setup, WORLDS, Watch, explore, roam};
+use crate::{Counterexample, Limits, Mutant, NamedWorld, Setup, WORLDS, Watch, roam, shortest};
 
 /// A planted bug that was found.
 #[derive(Debug)]
@@ -9,15 +9,17 @@ pub struct Found<Place> {
     pub counterexample: Box<Counterexample>,
 }
 
-/// Looks for a planted bug in the states of the small worlds, in their order, and then in a larger one in
-/// which several ranks wait behind a writer.
+/// Looks for a planted bug in the states of the small worlds, in their order, and of a larger one in which
+/// several ranks wait behind a writer. First in few states of each, and then in more: most show early.
 #[must_use]
 pub fn hunt_states(mutant: Mutant, watch: Watch) -> Option<Found<&'static NamedWorld>> {
-    let small = WORLDS.iter().filter(|world| world.is_small());
-    small.chain(NamedWorld::find(QUEUE)).find_map(|place| {
-        let setup = Setup { watch, ..place.setup(Some(mutant)) };
-        let found = explore(&setup, Limits::default()).err();
-        found.map(|counterexample| Found { place, counterexample })
+    MOST_STATES.into_iter().map(|states| Limits { states }).find_map(|limits| {
+        let small = WORLDS.iter().filter(|world| world.is_small());
+        small.chain(NamedWorld::find(QUEUE)).find_map(|place| {
+            let setup = Setup { watch, ..place.setup(Some(mutant)) };
+            let found = shortest(&setup, limits);
+            found.map(|counterexample| Found { place, counterexample })
+        })
     })
 }
 
@@ -31,3 +33,4 @@ pub fn hunt_schedules(mutant: Mutant, mut seeds: impl Iterator<Item = u64>) -> O
 }
 
 const QUEUE: &str = "4x1-queue";
+const MOST_STATES: [u32; 3] = [3_000, 60_000, u32::MAX];

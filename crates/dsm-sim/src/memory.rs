@@ -11,6 +11,8 @@ pub(crate) struct Memory {
     /// Rank by rank, page by page.
     cells: Vec<Cell>,
     latest: Vec<u32>,
+    /// Whether anybody may use the page. What one is that nobody may use does not matter.
+    used: Vec<bool>,
 }
 
 /// One rank's copy of one page.
@@ -32,9 +34,49 @@ pub(crate) enum Content {
 }
 
 impl Memory {
-    pub(crate) fn new(nodes: u16, pages: u64) -> Self {
+    /// Memory in which these pages are used at first, of so many.
+    pub(crate) fn new(nodes: u16, used: u64, pages: u64) -> Self {
+        let used = (0..pages).map(|page| page < used).collect();
         let pages = usize::try_from(pages).expect("a world has few pages");
-        Self { pages, cells: vec![NOWHERE; usize::from(nodes) * pages], latest: vec![0; pages] }
+        let cells = vec![NOWHERE; usize::from(nodes) * pages];
+        Self { pages, cells, latest: vec![0; pages], used }
+    }
+
+    pub(crate) fn is_used(&self, page: PageId) -> bool {
+        self.used[index(page)]
+    }
+
+    /// Somebody may use these pages from now on, and finds them zero.
+    pub(crate) fn hand_out(&mut self, first: PageId, pages: u64) -> Result<(), Broken> {
+        for page in (first.0..first.0 + pages).map(PageId) {
+            let used = |c: Cell| c.access > Access::None && c.content != Content::Version(0);
+            if let Some(rank) = self.copies(page).position(used) {
+                let how = format!("page {page} is handed out, and rank {rank} has it as it was");
+                return Err(Broken::new(Promise::Runs, how));
+            }
+            self.latest[index(page)] = 0;
+            self.used[index(page)] = true;
+        }
+        Ok(())
+    }
+
+    /// Nobody uses these pages any more.
+    pub(crate) fn give_back(&mut self, first: PageId, pages: u64) {
+        (first.0..first.0 + pages).for_each(|page| self.used[index(PageId(page))] = false);
+    }
+
+    /// A rank gives the memory of these pages back.
+    pub(crate) fn clear(&mut self, rank: Rank, first: PageId, pages: u64) -> Result<(), Broken> {
+        for page in (first.0..first.0 + pages).map(PageId) {
+            let cell = self.cell_mut(rank, page);
+            if cell.access > Access::None {
+                let how =
+                    format!("rank {rank} gives the memory of page {page} back, which is open");
+                return Err(Broken::new(Promise::DriverCan, how));
+            }
+            cell.content = Content::Garbage;
+        }
+        Ok(())
     }
 
     pub(crate) fn cell(&self, rank: Rank, page: PageId) -> Cell {
@@ -92,6 +134,9 @@ impl Memory {
         (0..self.pages).try_for_each(|page| {
             let page = PageId(page as u64);
             self.check_page(page)?;
+            if !self.is_used(page) {
+                return Ok(());
+            }
             let latest = self.latest(page);
             let kept = self.copies(page).any(|cell| cell.content == Content::Version(latest));
             if latest == 0 || kept || flying(page, latest) {
@@ -108,6 +153,9 @@ impl Memory {
         if writers > 1 || (writers == 1 && readers > 0) {
             let how = format!("page {page} has {writers} writers and {readers} readers");
             return Err(Broken::new(Promise::SingleWriter, how));
+        }
+        if !self.is_used(page) {
+            return Ok(());
         }
         let latest = self.latest(page);
         let old = |c: &Cell| c.access > Access::None && c.content != Content::Version(latest);
@@ -132,10 +180,17 @@ impl Memory {
         })
     }
 
+    /// Which pages are in use.
+    pub(crate) fn used(&self) -> &[bool] {
+        &self.used
+    }
+
     /// Garbage, outdated or latest: more makes no difference to what can happen.
     pub(crate) fn age(&self, page: PageId, content: Content) -> u64 {
         match content {
             Content::Garbage => 0,
+            // Of a page that nobody may use it counts whether it is zero.
+            Content::Version(version) if !self.is_used(page) => 1 + u64::from(version == 0),
             Content::Version(version) if version < self.latest(page) => 1,
             Content::Version(_) => 2,
         }

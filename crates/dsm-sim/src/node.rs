@@ -1,11 +1,12 @@
+use crate::locks::{Change, Locks};
 use crate::tape::Tape;
-use crate::{Faults, Op, Setup, planted};
-use dsm_core::{Access, BarrierKind, CallId, Config, Engine, Output, PageId, Rank, Space};
+use crate::thread::{Fault, Thread, ThreadState};
+use crate::{Op, Setup, planted};
+use dsm_core::{Access, BarrierKind, Call, Config, Engine, Input, ObjectId, Output, PageId, Rank};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// One rank: its engine, what its driver has yet to carry out, and its threads.
 #[derive(Debug)]
@@ -13,37 +14,23 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     /// The outputs of the latest input that are not carried out yet.
     pub(crate) outputs: VecDeque<Output>,
+    /// What the driver tells the engine when they are carried out, before anything else.
+    pub(crate) followups: VecDeque<Input>,
+    /// What threads asked of the engine that they do not wait for.
+    pub(crate) calls: VecDeque<Call>,
+    pub(crate) locks: Locks,
     pub(crate) threads: Vec<Thread>,
-    /// Faults that the driver has read and not told the engine yet.
-    pub(crate) faults: VecDeque<(PageId, Access)>,
+    /// Faults that the driver has read and not told the engine yet, each with the lock it came under.
+    pub(crate) faults: VecDeque<(PageId, Access, Option<ObjectId>)>,
     /// Pages whose minimum hold time runs.
     pub(crate) held: BTreeSet<PageId>,
+    /// Pages that stay until a lock is unlocked, for a time at most.
+    pub(crate) pinned: BTreeSet<PageId>,
     pub(crate) life: Life,
     /// The peers whose loss it was told of.
     pub(crate) lost: BTreeSet<Rank>,
     /// What all of this feeds to a hash; forgotten when anything changes.
     tape: OnceCell<Tape>,
-}
-
-/// One thread of a program.
-#[derive(Clone, Debug)]
-pub(crate) struct Thread {
-    script: Arc<[Op]>,
-    next: usize,
-    pub(crate) state: ThreadState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ThreadState {
-    Running,
-    /// Stopped at a fault until it is resumed.
-    Stopped {
-        page: PageId,
-        access: Access,
-        fault: Fault,
-    },
-    /// Waits until its call is granted.
-    Calling(CallId),
 }
 
 /// Whether a rank still takes part.
@@ -54,25 +41,21 @@ pub(crate) enum Life {
     Down,
 }
 
-/// Whether the driver knows of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
-    Unread,
-    Read,
-}
-
 impl Node {
     pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
-        let space = Space::of_pages(setup.nodes(), setup.pages);
-        let config = Config { rank, space, hold: setup.hold };
+        let config = Config { rank, space: setup.space(), hold: setup.hold };
         let engine = planted::engine(config, setup.mutant);
         let scripts = setup.scripts[usize::from(rank.0)].iter();
         Self {
             engine,
             outputs: VecDeque::new(),
+            followups: VecDeque::new(),
+            calls: VecDeque::new(),
+            locks: Locks::default(),
             threads: scripts.cloned().map(Thread::new).collect(),
             faults: VecDeque::new(),
             held: BTreeSet::new(),
+            pinned: BTreeSet::new(),
             life: Life::Up,
             lost: BTreeSet::new(),
             tape: OnceCell::new(),
@@ -81,7 +64,7 @@ impl Node {
 
     /// Whether the driver may take its next input.
     pub(crate) fn is_idle(&self) -> bool {
-        self.outputs.is_empty()
+        self.outputs.is_empty() && self.followups.is_empty()
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -90,8 +73,7 @@ impl Node {
 
     /// Whether some thread waits at this barrier.
     pub(crate) fn waits_at(&self, kind: BarrierKind) -> bool {
-        let waits = |thread: &Thread| matches!(thread.state, ThreadState::Calling(_));
-        let mut waiting = self.threads.iter().filter(|thread| waits(thread));
+        let mut waiting = self.threads.iter().filter(|thread| thread.waits_at_barrier());
         waiting.any(|thread| thread.op().and_then(Op::barrier) == Some(kind))
     }
 
@@ -99,8 +81,19 @@ impl Node {
     pub(crate) fn go_down(&mut self) {
         self.life = Life::Down;
         self.outputs.clear();
+        self.followups.clear();
+        self.calls.clear();
+        self.locks = Locks::default();
         self.faults.clear();
         self.held.clear();
+        self.pinned.clear();
+    }
+
+    /// A thread gives a lock back; `None` if it does not have it.
+    pub(crate) fn release(&mut self, lock: ObjectId, thread: usize) -> Option<Change> {
+        let changed = self.locks.release(lock, thread)?;
+        self.threads[thread].came.take_if(|came| *came == lock);
+        Some(changed)
     }
 
     /// Whether there are faults to read.
@@ -112,7 +105,7 @@ impl Node {
     pub(crate) fn read_faults(&mut self) {
         for thread in &mut self.threads {
             if let Some((page, access)) = thread.unread_fault() {
-                self.faults.push_back((page, access));
+                self.faults.push_back((page, access, thread.came));
                 thread.state = ThreadState::Stopped { page, access, fault: Fault::Read };
             }
         }
@@ -123,13 +116,20 @@ impl Node {
             let mut tape = Tape::default();
             self.engine.hash(&mut tape);
             self.outputs.hash(&mut tape);
+            self.followups.hash(&mut tape);
+            self.calls.hash(&mut tape);
+            self.locks.hash(&mut tape);
             self.faults.hash(&mut tape);
             self.held.hash(&mut tape);
+            self.pinned.hash(&mut tape);
             self.life.hash(&mut tape);
             self.lost.hash(&mut tape);
             for thread in &self.threads {
-                tape.push(thread.next as u64);
+                tape.push(thread.done() as u64);
                 thread.state.hash(&mut tape);
+                thread.runs.hash(&mut tape);
+                thread.came.hash(&mut tape);
+                tape.push(thread.saw);
             }
             tape
         })
@@ -142,61 +142,17 @@ impl Clone for Node {
         Self {
             engine: self.engine.clone(),
             outputs: self.outputs.clone(),
+            followups: self.followups.clone(),
+            calls: self.calls.clone(),
+            locks: self.locks.clone(),
             threads: self.threads.clone(),
             faults: self.faults.clone(),
             held: self.held.clone(),
+            pinned: self.pinned.clone(),
             life: self.life,
             lost: self.lost.clone(),
             tape: OnceCell::new(),
         }
-    }
-}
-
-impl Thread {
-    pub(crate) fn new(script: Arc<[Op]>) -> Self {
-        Self { script, next: 0, state: ThreadState::Running }
-    }
-
-    /// What the thread is at, unless it is done.
-    pub(crate) fn op(&self) -> Option<Op> {
-        self.script.get(self.next).copied()
-    }
-
-    /// How many operations it has done.
-    pub(crate) fn done(&self) -> usize {
-        self.next
-    }
-
-    /// Tries again what it stopped at, if it stopped at this page and can be reached.
-    pub(crate) fn resume(&mut self, at: PageId, faults: Faults) {
-        if let ThreadState::Stopped { page, fault, .. } = self.state
-            && page == at
-            && (faults != Faults::Posted || fault == Fault::Read)
-        {
-            self.state = ThreadState::Running;
-        }
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self.state, ThreadState::Stopped { .. })
-    }
-
-    fn unread_fault(&self) -> Option<(PageId, Access)> {
-        match self.state {
-            ThreadState::Stopped { page, access, fault: Fault::Unread } => Some((page, access)),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn retire(&mut self) {
-        self.next += 1;
-        self.state = ThreadState::Running;
-    }
-
-    /// How many barriers it has passed or waits at, counted from the first.
-    pub(crate) fn barriers_reached(&self) -> usize {
-        let at = self.script.iter().take(self.next).filter(|op| op.barrier().is_some()).count();
-        at + usize::from(matches!(self.state, ThreadState::Calling(_)))
     }
 }
 

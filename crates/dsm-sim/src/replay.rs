@@ -7,7 +7,8 @@ use std::str::FromStr;
 /// A world and the steps taken in it, as one word that no shell changes:
 /// `pages:what is special:scripts:steps`, as in `1:timed,posted:r0.w0,w0+w0.r0:0.0.3`.
 ///
-/// In the scripts ranks are separated by `+`, threads by `,`, operations by `.`; a move is `m0-1`.
+/// In the scripts ranks are separated by `+`, threads by `,`, operations by `.`; where an operation has `>`, there
+/// is `-`.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// The world.
@@ -25,8 +26,9 @@ pub struct ReplayError {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { pages, hold, arrival, faults, watch, mutant, scripts } = &self.setup;
+        let Setup { pages, heap, hold, arrival, faults, watch, mutant, scripts } = &self.setup;
         let mut special = Vec::new();
+        special.extend((*heap > 0).then(|| format!("{HEAP}{heap}")));
         special.extend((*hold == Hold::Timed).then(|| TIMED.to_owned()));
         special.extend((*arrival == Arrival::Split).then(|| SPLIT.to_owned()));
         special.extend((*faults == Faults::Batched).then(|| BATCHED.to_owned()));
@@ -56,6 +58,7 @@ impl FromStr for Replay {
         let path = path.parse().map_err(|_| error(path, "numbers with dots between"))?;
         let mut setup = Setup {
             pages,
+            heap: 0,
             hold: Hold::None,
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
@@ -70,10 +73,14 @@ impl FromStr for Replay {
                 BATCHED => setup.faults = Faults::Batched,
                 POSTED => setup.faults = Faults::Posted,
                 PROGRAM => setup.watch = Watch::Program,
+                _ if word.starts_with(HEAP) => {
+                    let pages = word.trim_start_matches(HEAP).parse();
+                    setup.heap = pages.map_err(|_| error(word, "a number of pages of heap"))?;
+                }
                 _ => {
                     let mutant = planted::named(word);
                     setup.mutant = Some(mutant.ok_or_else(|| {
-                        error(word, "timed, split, batched, posted, program or a planted bug")
+                        error(word, "heap and a number, timed, split, batched, posted, program or a planted bug")
                     })?);
                 }
             }
@@ -91,6 +98,7 @@ impl fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 const WORD: Separators = Separators { rank: "+", thread: ",", op: ".", to: "-" };
+const HEAP: &str = "heap";
 const TIMED: &str = "timed";
 const SPLIT: &str = "split";
 const BATCHED: &str = "batched";
@@ -103,16 +111,24 @@ mod tests {
 
     #[test]
     fn a_replay_reads_back_as_written() {
-        for text in ["1::r0+w0:", "2:timed,split,posted:r0.w1,b.x+m0-1+,w0.f:3.0.12"] {
+        for text in [
+            "1::r0+w0:",
+            "2:timed,split,posted:r0.w1,b.x+m0-1+,w0.f:3.0.12",
+            "2:heap3:l0.c1-0.u0+g0-3.h1:",
+        ] {
             assert_eq!(text.parse::<Replay>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_replay_is_quoted() {
-        for (text, found) in
-            [("1:r0", "1:r0"), ("x::r0:", "x"), ("1:odd:r0:", "odd"), ("1::r0:1..2", "1..2")]
-        {
+        for (text, found) in [
+            ("1:r0", "1:r0"),
+            ("x::r0:", "x"),
+            ("1:odd:r0:", "odd"),
+            ("1:heap:r0:", "heap"),
+            ("1::r0:1..2", "1..2"),
+        ] {
             let error = text.parse::<Replay>().unwrap_err().to_string();
             assert!(error.contains(&format!("{found:?} found")), "{error}");
         }

@@ -124,10 +124,12 @@ impl Actors {
         match step {
             Step::Arrive(from, to) | Step::Deliver(from, to) => at(from) * nodes + at(to),
             Step::Run(rank, thread) => nodes * nodes + at(rank) * threads + thread,
-            Step::ReadFaults(rank) | Step::TellFault(rank) | Step::CarryOut(rank) => {
-                nodes * (nodes + threads) + at(rank)
-            }
-            Step::HoldOver(rank, _) | Step::Lose(_, rank) => {
+            Step::ReadFaults(rank)
+            | Step::TellFault(rank)
+            | Step::CarryOut(rank)
+            | Step::FollowUp(rank)
+            | Step::TakeCall(rank) => nodes * (nodes + threads) + at(rank),
+            Step::HoldOver(rank, _) | Step::GiveUp(rank, _) | Step::Lose(_, rank) => {
                 nodes * (nodes + threads + 1) + at(rank)
             }
         }

@@ -1,13 +1,15 @@
-use crate::Mutant;
-use dsm_core::{Access, BarrierKind, Hold, PageId};
+use crate::{Mutant, Op};
+use dsm_core::{Hold, Space};
 use std::fmt;
 use std::sync::Arc;
 
 /// What a world is made of. Two worlds of equal setup behave the same.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// How many pages there are.
+    /// How many pages there are that are not the heap's.
     pub pages: u64,
+    /// How many pages the heap has; its first one is never handed out.
+    pub heap: u64,
     /// Whether granted pages stay for a minimum time.
     pub hold: Hold,
     /// How a page's bytes come in.
@@ -53,23 +55,6 @@ pub enum Watch {
     Program,
 }
 
-/// One thing a thread does. A store is also a load of the rest of its page: it must not be lost on an old copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Op {
-    /// Reads a word of the page.
-    Load(PageId),
-    /// Writes a word of the page, or reads and writes it in one instruction.
-    Store(PageId),
-    /// Reads the first page and writes the second in one instruction, which needs both at the same time.
-    Move(PageId, PageId),
-    /// Waits at the barrier of all ranks.
-    Barrier,
-    /// Leaves the job, as all ranks must together. Nothing follows it.
-    Finalize,
-    /// Ends its rank without a word.
-    Crash,
-}
-
 impl Setup {
     /// The world of these scripts, written as for [`scripts`], with nothing special about it.
     ///
@@ -78,6 +63,7 @@ impl Setup {
     pub fn new(pages: u64, text: &str) -> Result<Self, ScriptError> {
         Ok(Self {
             pages,
+            heap: 0,
             hold: Hold::None,
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
@@ -95,36 +81,42 @@ impl Setup {
     pub fn nodes(&self) -> u16 {
         u16::try_from(self.scripts.len()).expect("ranks are numbered by u16")
     }
-}
 
-impl Op {
-    /// The accesses the operation needs at one instant, in the order its instruction makes them.
-    pub(crate) fn needs(self) -> impl Iterator<Item = (PageId, Access)> {
-        let needs = match self {
-            Self::Load(page) => [Some((page, Access::Read)), None],
-            Self::Store(page) => [Some((page, Access::Write)), None],
-            Self::Move(from, to) => [Some((from, Access::Read)), Some((to, Access::Write))],
-            Self::Barrier | Self::Finalize | Self::Crash => [None, None],
-        };
-        needs.into_iter().flatten()
+    /// How the region is laid out: a word a page.
+    pub(crate) fn space(&self) -> Space {
+        let pages = self.pages + self.heap;
+        Space { nodes: self.nodes(), pages, area_pages: self.pages, page_words: 1 }
     }
 
-    /// The barrier the operation waits at, if it does.
-    pub(crate) fn barrier(self) -> Option<BarrierKind> {
-        match self {
-            Self::Barrier => Some(BarrierKind::Program),
-            Self::Finalize => Some(BarrierKind::Finalize),
-            _ => None,
-        }
+    /// All that any thread does.
+    pub(crate) fn ops(&self) -> impl Iterator<Item = Op> {
+        self.scripts.iter().flatten().flat_map(|ops| ops.iter().copied())
+    }
+
+    /// How many threads each rank has at most.
+    pub(crate) fn threads(&self) -> u64 {
+        self.scripts.iter().map(|threads| threads.len() as u64).max().unwrap_or(0)
     }
 }
 
-/// Reads scripts: ranks are separated by `|`, threads of a rank by `/`, operations by spaces. `r0` loads
-/// from page 0, `w0` stores to it, `m0>1` moves from page 0 to page 1, `b` waits at the barrier, `f` leaves
-/// the job, `x` ends its rank without a word.
+/// Reads scripts: ranks are separated by `|`, threads of a rank by `/`, operations by spaces.
+///
+/// | | |
+/// |---|---|
+/// | `r0` `w0` `m0>1` | loads from page 0; stores to it; moves from page 0 to page 1 |
+/// | `R0` `W0` | prefetches page 0 to read, to write |
+/// | `b` `f` `x` | the barrier of all ranks; leaves the job; ends its rank without a word |
+/// | `l0` `s0` `u0` | takes lock 0 to write, to read; gives it back |
+/// | `L0` `S0` `t0` `T0` | takes it to write, to read, if patience lasts; tries to |
+/// | `c1>0` `d1>0` | waits at condition variable 1 with mutex 0, for ever or if patience lasts |
+/// | `n1` `a1` `e1` | signals it; broadcasts; ends its use |
+/// | `p0` `q0` `v0` `i0>2` | waits at semaphore 0; tries to take one; posts; sets it to 2, or ends its use |
+/// | `g0>3` | waits until three threads are at barrier 0 |
+/// | `o0` `z0` | adds to word 0 at its owner; does so if it is what the thread saw last |
+/// | `h1` `j` `k` `y` | gets a run of one page of the heap; stores to it; gives it back; frees a block in somebody's |
 ///
 /// # Errors
-/// If an operation is none of these, names a page that is not there, or there are no ranks or too many.
+/// If an operation is none of these, names a page or word that is not there, or there are too many ranks.
 pub fn scripts(text: &str, pages: u64) -> Result<Vec<Vec<Arc<[Op]>>>, ScriptError> {
     scripts_with(text, pages, READABLE)
 }
@@ -135,7 +127,7 @@ pub(crate) struct Separators {
     pub(crate) rank: &'static str,
     pub(crate) thread: &'static str,
     pub(crate) op: &'static str,
-    /// Between the pages of a move.
+    /// Between the two things an operation names.
     pub(crate) to: &'static str,
 }
 
@@ -144,7 +136,7 @@ pub(crate) fn scripts_with(
     pages: u64,
     between: Separators,
 ) -> Result<Vec<Vec<Arc<[Op]>>>, ScriptError> {
-    let op = |word: &str| op(&word.replace(between.to, READABLE.to), pages);
+    let op = |word: &str| Op::read(&word.replace(between.to, READABLE.to), pages);
     let words = |text: &str| -> Vec<String> {
         text.split(between.op).map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
     };
@@ -164,32 +156,11 @@ pub(crate) fn write_scripts(scripts: &[Vec<Arc<[Op]>>], between: Separators) -> 
     scripts.iter().map(rank).collect::<Vec<_>>().join(between.rank)
 }
 
-fn op(word: &str, pages: u64) -> Result<Op, ScriptError> {
-    let expected = "r<page>, w<page>, m<page>><page>, b, f or x, of pages that are there";
-    let error = || ScriptError { word: word.to_owned(), expected };
-    let page = |digits: &str| match digits.parse() {
-        Ok(page) if page < pages => Ok(PageId(page)),
-        _ => Err(error()),
-    };
-    match word.split_at_checked(1) {
-        Some(("r", rest)) => Ok(Op::Load(page(rest)?)),
-        Some(("w", rest)) => Ok(Op::Store(page(rest)?)),
-        Some(("m", rest)) => {
-            let (from, to) = rest.split_once('>').ok_or_else(error)?;
-            Ok(Op::Move(page(from)?, page(to)?))
-        }
-        Some(("b", "")) => Ok(Op::Barrier),
-        Some(("f", "")) => Ok(Op::Finalize),
-        Some(("x", "")) => Ok(Op::Crash),
-        _ => Err(error()),
-    }
-}
-
 /// A script that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
-    word: String,
-    expected: &'static str,
+    pub(crate) word: String,
+    pub(crate) expected: &'static str,
 }
 
 impl fmt::Display for ScriptError {
@@ -200,24 +171,14 @@ impl fmt::Display for ScriptError {
 
 impl std::error::Error for ScriptError {}
 
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Load(page) => write!(f, "r{page}"),
-            Self::Store(page) => write!(f, "w{page}"),
-            Self::Move(from, to) => write!(f, "m{from}>{to}"),
-            Self::Barrier => f.write_str("b"),
-            Self::Finalize => f.write_str("f"),
-            Self::Crash => f.write_str("x"),
-        }
-    }
-}
-
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pages, hold, arrival, faults, watch, mutant, scripts } = self;
+        let Self { pages, heap, hold, arrival, faults, watch, mutant, scripts } = self;
         write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
         write!(f, ", faults {faults:?}, watch {watch:?}")?;
+        if *heap > 0 {
+            write!(f, ", {heap} pages of heap")?;
+        }
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;
         }
@@ -235,16 +196,21 @@ mod tests {
 
     #[test]
     fn a_script_reads_back_as_written() {
-        let text = "r0 w1 / b x | m0>1 |  / w0 f";
-        let setup = Setup::new(2, text).unwrap();
-        assert_eq!(setup.nodes(), 3);
-        let shown = setup.to_string();
-        assert!(shown.ends_with("scripts r0 w1 / b x | m0>1 |  / w0 f"), "{shown}");
+        for text in [
+            "r0 w1 / b x | m0>1 |  / w0 f",
+            "R0 W1 | l0 s1 u0 u1 | L0 S0 t0 T0 | c1>0 d0>1 n0 a0 e0",
+            "p0 q1 v0 i0>2 i1>0 | g0>3 | o0 z1 | h2 j k y",
+        ] {
+            let shown = Setup::new(2, text).unwrap().to_string();
+            assert!(shown.ends_with(&format!("scripts {text}")), "{shown}");
+        }
     }
 
     #[test]
     fn what_is_no_script_is_quoted() {
-        for wrong in ["y", "r", "r2", "w-1", "m0", "m0>2", "bb", "é"] {
+        for wrong in
+            ["?", "r", "r2", "w-1", "m0", "m0>2", "bb", "é", "g0>0", "h", "h0", "c0", "l0>1"]
+        {
             let error = Setup::new(2, &format!("r0 {wrong}")).unwrap_err();
             assert!(error.to_string().contains(&format!("{wrong:?} found")), "{error}");
         }

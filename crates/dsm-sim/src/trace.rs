@@ -1,5 +1,5 @@
 use crate::calm::require_good_end;
-use crate::words::{say_access, say_message, say_output};
+use crate::words::{say_access, say_call, say_input, say_message, say_output};
 use crate::{Broken, Setup, Step, World};
 use dsm_core::Rank;
 use std::fmt::{self, Write as _};
@@ -50,13 +50,22 @@ fn event(world: &World, step: Step) -> (Rank, String) {
         Step::ReadFaults(rank) => (rank, "reads its faults".to_owned()),
         Step::TellFault(rank) => {
             let fault = world.node(rank).faults.front();
-            let fault = fault.map(|(page, access)| format!("{} p{page}", say_access(*access)));
+            let fault = fault.map(|(page, access, _)| format!("{} p{page}", say_access(*access)));
             (rank, format!("takes fault, {}", fault.unwrap_or_default()))
         }
         Step::CarryOut(rank) => {
             let output = world.node(rank).outputs.front();
             (rank, output.map(say_output).unwrap_or_default())
         }
+        Step::FollowUp(rank) => {
+            let input = world.node(rank).followups.front();
+            (rank, input.map(say_input).unwrap_or_default())
+        }
+        Step::TakeCall(rank) => {
+            let call = world.node(rank).calls.front();
+            (rank, call.map(say_call).unwrap_or_default())
+        }
+        Step::GiveUp(rank, thread) => (rank, format!("t{thread} loses patience")),
         Step::Arrive(from, to) => {
             let message = world.front(from, to).map(say_message).unwrap_or_default();
             (to, format!("{from}> begins: {message}"))

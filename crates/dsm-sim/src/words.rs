@@ -1,6 +1,6 @@
-//! Messages and outputs in few words, for the columns of a trace: `p0` is page 0, `e2` is epoch 2.
+//! Messages and outputs in few words, for the columns of a trace: `p0` is page 0, `e2` is epoch 2, `o1` the object at word 1, `t0` call 0.
 
-use dsm_core::{Access, BarrierKind, Message, Output, Payload, Right, Source};
+use dsm_core::{Access, BarrierKind, Call, Input, Message, Output, Payload, Right, Source};
 
 pub(crate) fn say_message(message: &Message) -> String {
     match *message {
@@ -42,13 +42,38 @@ pub(crate) fn say_output(output: &Output) -> String {
         }
         Output::Send { to, message, .. } => format!(">{to} {}", say_message(message)),
         Output::Resume { page } => format!("resume p{page}"),
+        Output::Pin { page } => format!("pin p{page}"),
         Output::Hold { page } => format!("hold p{page}"),
         Output::Answered { id, answer } => format!("answer t{}: {answer:?}", id.0),
-        Output::Lend { object, access } => format!("lend l{object} {}", say_access(*access)),
-        Output::Recall { object, keep } => format!("recall l{object} to {}", say_access(*keep)),
+        Output::Lend { object, access } => format!("lend o{object} {}", say_access(*access)),
+        Output::Recall { object, keep } => format!("recall o{object} to {}", say_access(*keep)),
         Output::Serve { asker, id, task } => format!("serve t{} of {asker}: {task:?}", id.0),
         Output::Clear { first, pages } => format!("clear {pages} pages from p{first}"),
         Output::Fail { violation } => format!("fail: {violation}"),
+    }
+}
+
+/// What a driver tells its engine that followed from an output.
+pub(crate) fn say_input(input: &Input) -> String {
+    match input {
+        Input::Served { asker, id, answer } => format!("served t{} of {asker}: {answer:?}", id.0),
+        Input::Call { call, .. } => say_call(call),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A call that no thread waits for.
+pub(crate) fn say_call(call: &Call) -> String {
+    match call {
+        Call::Acquire { object, access } => format!("wants o{object}, {}", say_access(*access)),
+        Call::Surrender { object, keep: Access::None } => format!("surrenders o{object}"),
+        Call::Surrender { object, keep } => {
+            format!("surrenders o{object} but to {}", say_access(*keep))
+        }
+        Call::Prefetch { first, access, .. } => {
+            format!("prefetch p{first} {}", say_access(*access))
+        }
+        other => format!("{other:?}"),
     }
 }
 

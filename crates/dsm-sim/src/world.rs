@@ -1,29 +1,37 @@
+mod driver;
+mod program;
+
 use crate::memory::{Content, Memory};
-use crate::node::{Fault, Node, Thread, ThreadState, change};
+use crate::node::{Node, change};
+use crate::oracle::Oracle;
+use crate::tally::Tally;
 use crate::tape::{Tape, digest};
-use crate::{Arrival, Broken, Faults, Op, Promise, Setup, Watch};
-use dsm_core::{
-    Access, Answer, Attachment, BarrierKind, Call, CallId, Hold, Input, Message, Output, PageId,
-    Rank, Source, Violation,
-};
+use crate::thread::{Thread, ThreadState};
+use crate::{Arrival, Broken, Faults, Op, Patience, Setup, Watch};
+use dsm_core::{Access, CallId, Input, Message, ObjectId, PageId, Rank};
 use std::collections::VecDeque;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// A cluster at one instant: engines, memory, wires, programs.
 ///
-/// Invariant: a driver takes an input only when every output of the one before is carried out; threads
-/// run whenever their access is permitted, also between two outputs.
+/// Invariant: a driver takes an input only when every output of the one before is carried out, and told the
+/// engine what followed from them; threads run whenever their access is permitted, also between two outputs.
 #[derive(Clone, Debug)]
 pub struct World {
     setup: Rc<Setup>,
     nodes: Vec<Rc<Node>>,
     memory: Memory,
+    oracle: Oracle,
+    tally: Tally,
     /// Sender by sender, receiver by receiver; each delivers in order.
     wires: Vec<Rc<VecDeque<Packet>>>,
     sent: u64,
+    /// Numbers up to this one name pages, words, threads and calls, and are what they are.
+    fixed: u64,
+    /// What the latest step told an engine.
+    told: Option<(Rank, Input)>,
 }
 
 /// A message under way.
@@ -46,6 +54,12 @@ pub enum Step {
     TellFault(Rank),
     /// A driver carries out its next output.
     CarryOut(Rank),
+    /// A driver tells its engine what followed from carrying the outputs out.
+    FollowUp(Rank),
+    /// A driver takes the oldest call that no thread waits for.
+    TakeCall(Rank),
+    /// A thread loses patience.
+    GiveUp(Rank, usize),
     /// The first bytes of the page that the oldest message brings come in.
     Arrive(Rank, Rank),
     /// The oldest message from the first rank to the second is there.
@@ -62,12 +76,17 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let nodes = setup.nodes();
         let wires = usize::from(nodes) * usize::from(nodes);
+        let space = setup.space();
         Self {
             nodes: (0..nodes).map(|rank| Rc::new(Node::new(Rank(rank), &setup))).collect(),
-            memory: Memory::new(nodes, setup.pages),
+            memory: Memory::new(nodes, space.area_pages, space.pages),
+            oracle: Oracle::new(space),
+            tally: Tally::new(space.pages),
             wires: vec![Rc::default(); wires],
+            fixed: fixed_numbers(&setup),
             setup: Rc::new(setup),
             sent: 0,
+            told: None,
         }
     }
 
@@ -106,10 +125,15 @@ impl World {
             let runs = |&thread: &usize| self.can_run(node, rank, thread);
             let threads = (0..node.threads.len()).filter(runs);
             steps.extend(threads.map(|thread| Step::Run(rank, thread)));
+            let gives_up = |&thread: &usize| can_give_up(node, &node.threads[thread]);
+            let threads = (0..node.threads.len()).filter(gives_up);
+            steps.extend(threads.map(|thread| Step::GiveUp(rank, thread)));
             if !node.is_idle() {
-                steps.push(Step::CarryOut(rank));
+                let carries = !node.outputs.is_empty();
+                steps.push(if carries { Step::CarryOut(rank) } else { Step::FollowUp(rank) });
                 continue;
             }
+            steps.extend((!node.calls.is_empty()).then_some(Step::TakeCall(rank)));
             if !node.faults.is_empty() {
                 steps.push(Step::TellFault(rank));
             } else if node.has_unread_fault() {
@@ -127,19 +151,21 @@ impl World {
                     steps.push(Step::Lose(from, rank));
                 }
             }
-            steps.extend(node.held.iter().map(|&page| Step::HoldOver(rank, page)));
+            steps.extend(node.held.union(&node.pinned).map(|&page| Step::HoldOver(rank, page)));
         }
         steps
     }
 
-    fn can_run(&self, node: &Node, rank: Rank, thread: usize) -> bool {
-        let thread = &node.threads[thread];
-        match thread.op() {
-            Some(op) if thread.state == ThreadState::Running => match self.missing(rank, op) {
+    fn can_run(&self, node: &Node, rank: Rank, place: usize) -> bool {
+        let thread = &node.threads[place];
+        let Some(op) = thread.op() else { return false };
+        match thread.state {
+            ThreadState::Running => match self.missing(rank, thread) {
                 // A page it needs is not there: it faults.
                 Some(_) => self.setup.faults != Faults::AtOnce || node.is_idle(),
-                None => op.barrier().is_none() || node.is_idle(),
+                None => !self.calls_at_once(node, place, op) || node.is_idle(),
             },
+            ThreadState::Trying | ThreadState::Freeing { .. } => node.is_idle(),
             _ => false,
         }
     }
@@ -152,23 +178,35 @@ impl World {
     /// # Panics
     /// If the step was not offered.
     pub fn take(&mut self, step: Step) -> Result<(), Broken> {
+        self.told = None;
         match step {
             Step::Run(rank, thread) => self.run(rank, thread)?,
             Step::ReadFaults(rank) => change(&mut self.nodes[at(rank)]).read_faults(),
             Step::TellFault(rank) => {
                 let fault = change(&mut self.nodes[at(rank)]).faults.pop_front();
-                let (page, access) = fault.expect("the step was offered");
-                self.handle(rank, Input::Fault { page, access })?;
+                self.tell_fault(rank, fault.expect("the step was offered"))?;
             }
             Step::CarryOut(rank) => {
                 let output = change(&mut self.nodes[at(rank)]).outputs.pop_front();
                 self.carry_out(rank, output.expect("the step was offered"))?;
                 self.settle(rank)?;
             }
+            Step::FollowUp(rank) => {
+                let input = change(&mut self.nodes[at(rank)]).followups.pop_front();
+                self.handle(rank, input.expect("the step was offered"))?;
+            }
+            Step::TakeCall(rank) => {
+                let call = change(&mut self.nodes[at(rank)]).calls.pop_front();
+                let call = call.expect("the step was offered");
+                self.handle(rank, Input::Call { id: NOBODY, call })?;
+            }
+            Step::GiveUp(rank, thread) => self.give_up(rank, thread)?,
             Step::Arrive(from, to) => self.arrive(from, to)?,
             Step::Deliver(from, to) => self.deliver(from, to)?,
             Step::HoldOver(rank, page) => {
-                change(&mut self.nodes[at(rank)]).held.remove(&page);
+                let node = change(&mut self.nodes[at(rank)]);
+                node.held.remove(&page);
+                node.pinned.remove(&page);
                 self.handle(rank, Input::HoldOver { page })?;
             }
             Step::Lose(from, to) => {
@@ -186,248 +224,18 @@ impl World {
         }
     }
 
-    fn run(&mut self, rank: Rank, thread: usize) -> Result<(), Broken> {
-        let op = self.node(rank).threads[thread].op().expect("the step was offered");
-        if let Some((page, access)) = self.missing(rank, op) {
-            let node = change(&mut self.nodes[at(rank)]);
-            let (told, fault) = match self.setup.faults {
-                Faults::AtOnce => (true, Fault::Read),
-                Faults::Batched | Faults::Posted => (false, Fault::Unread),
-            };
-            node.threads[thread].state = ThreadState::Stopped { page, access, fault };
-            return if told { self.handle(rank, Input::Fault { page, access }) } else { Ok(()) };
-        }
-        if op == Op::Crash {
-            self.go_down(rank);
-            return Ok(());
-        }
-        if let Some(kind) = op.barrier() {
-            let id = CallId(thread as u64);
-            let call = Call::Barrier(kind);
-            change(&mut self.nodes[at(rank)]).threads[thread].state = ThreadState::Calling(id);
-            return self.handle(rank, Input::Call { id, call });
-        }
-        for (page, access) in op.needs() {
-            match access {
-                Access::Write => self.memory.store(rank, page)?,
-                Access::None | Access::Read => self.memory.load(rank, page)?,
-            }
-        }
-        change(&mut self.nodes[at(rank)]).threads[thread].retire();
-        Ok(())
-    }
-
     /// What a thread would fault on if it tried its next operation.
     pub(crate) fn lacks(&self, rank: Rank, thread: usize) -> Option<(PageId, Access)> {
-        self.node(rank).threads[thread].op().and_then(|op| self.missing(rank, op))
+        self.missing(rank, &self.node(rank).threads[thread])
     }
 
-    /// The first access of an operation that this rank has no right to.
-    fn missing(&self, rank: Rank, op: Op) -> Option<(PageId, Access)> {
-        op.needs().find(|&(page, access)| self.memory.cell(rank, page).access < access)
-    }
-
-    fn handle(&mut self, rank: Rank, input: Input) -> Result<(), Broken> {
-        let node = change(&mut self.nodes[at(rank)]);
-        let outputs = catch_unwind(AssertUnwindSafe(|| node.engine.handle(input)));
-        let outputs = outputs.map_err(|_| {
-            let how = format!("the engine of rank {rank} panicked at {input:?}");
-            Broken::new(Promise::NoPanic, how)
-        })?;
-        node.outputs.extend(outputs);
-        self.settle(rank)
-    }
-
-    fn carry_out(&mut self, rank: Rank, output: Output) -> Result<(), Broken> {
-        let node = change(&mut self.nodes[at(rank)]);
-        match output {
-            Output::Protect { page, access } => return self.protect(rank, page, access),
-            Output::Install { page, access, source } => {
-                return self.install(rank, page, access, source);
-            }
-            Output::Send { to, message, attach } => return self.send(rank, to, message, attach),
-            Output::Resume { page } => {
-                let faults = self.setup.faults;
-                node.threads.iter_mut().for_each(|thread| thread.resume(page, faults));
-            }
-            Output::Hold { page } => {
-                if self.setup.hold == Hold::None || !node.held.insert(page) {
-                    let how = format!("rank {rank} starts a hold time of page {page} twice");
-                    return Err(Broken::new(Promise::DriverCan, how));
-                }
-            }
-            Output::Answered { id, answer: Answer::Done } => return self.grant(rank, id),
-            Output::Answered { id, answer } => {
-                let how = format!("rank {rank} answers call {}: {answer:?}", id.0);
-                return Err(Broken::new(Promise::NoFailure, how));
-            }
-            Output::Lend { .. }
-            | Output::Recall { .. }
-            | Output::Serve { .. }
-            | Output::Clear { .. } => {
-                let how = format!("rank {rank} asks for {output:?}, which no call led to");
-                return Err(Broken::new(Promise::DriverCan, how));
-            }
-            Output::Fail { violation } => return self.fail(rank, violation),
+    /// The first access of its next operation that this rank has no right to.
+    fn missing(&self, rank: Rank, thread: &Thread) -> Option<(PageId, Access)> {
+        let lacks = |need: &(PageId, Access)| self.memory.cell(rank, need.0).access < need.1;
+        match thread.op()? {
+            Op::Scribble => thread.scribbles().find(lacks),
+            op => op.needs().find(lacks),
         }
-        Ok(())
-    }
-
-    /// A rank ends the job. Among honest ranks it must have a reason.
-    fn fail(&mut self, rank: Rank, violation: Violation) -> Result<(), Broken> {
-        let is_true = match violation {
-            Violation::PeerLost { rank: lost } => self.node(rank).lost.contains(&lost),
-            Violation::BarrierMismatch { waiting, leaving } => {
-                self.node(waiting).waits_at(BarrierKind::Program)
-                    && self.node(leaving).waits_at(BarrierKind::Finalize)
-            }
-            Violation::Unexpected { .. } | Violation::BadFault { .. } => false,
-        };
-        if is_true {
-            self.go_down(rank);
-            return Ok(());
-        }
-        let how = format!("rank {rank} ends the job: {violation}");
-        Err(Broken::new(Promise::NoFailure, how))
-    }
-
-    fn go_down(&mut self, rank: Rank) {
-        change(&mut self.nodes[at(rank)]).go_down();
-        self.memory.lose(rank);
-        for from in self.ranks() {
-            let wire = self.wire_index(from, rank);
-            self.wires[wire] = Rc::default();
-        }
-    }
-
-    fn protect(&mut self, rank: Rank, page: PageId, access: Access) -> Result<(), Broken> {
-        let held = self.node(rank).held.contains(&page);
-        let cell = self.memory.cell_mut(rank, page);
-        if cell.access == Access::None {
-            let how = format!("rank {rank} protects page {page}, which is not installed");
-            return Err(Broken::new(Promise::DriverCan, how));
-        }
-        if held && access < cell.access && self.setup.watch == Watch::Everything {
-            let how = format!("rank {rank} gives page {page} up before its hold time is over");
-            return Err(Broken::new(Promise::HoldTime, how));
-        }
-        cell.access = access;
-        Ok(())
-    }
-
-    fn install(
-        &mut self,
-        rank: Rank,
-        page: PageId,
-        access: Access,
-        source: Source,
-    ) -> Result<(), Broken> {
-        let cell = self.memory.cell_mut(rank, page);
-        if cell.access != Access::None {
-            let how = format!("rank {rank} installs page {page}, which is installed");
-            return Err(Broken::new(Promise::DriverCan, how));
-        }
-        if source == Source::Zero {
-            cell.content = Content::Version(0);
-        }
-        cell.access = access;
-        Ok(())
-    }
-
-    fn send(
-        &mut self,
-        from: Rank,
-        to: Rank,
-        message: Message,
-        attach: Option<Attachment>,
-    ) -> Result<(), Broken> {
-        let page = attach.map(|Attachment::Page(page)| page);
-        if from == to || at(to) >= self.nodes.len() || page != message.attached_page() {
-            let how = format!("rank {from} sends {message:?} with {attach:?} to rank {to}");
-            return Err(Broken::new(Promise::DriverCan, how));
-        }
-        let content = page.map(|page| self.memory.cell(from, page).content);
-        if content == Some(Content::Garbage) {
-            let how = format!("rank {from} sends {message:?} without having the page");
-            return Err(Broken::new(Promise::ContentKept, how));
-        }
-        self.sent += 1;
-        if self.node(to).is_up() {
-            let wire = self.wire_index(from, to);
-            let packet = Packet { message, content, arriving: false };
-            Rc::make_mut(&mut self.wires[wire]).push_back(packet);
-        }
-        Ok(())
-    }
-
-    /// Every rank must have reached the barrier that a thread passes.
-    fn grant(&mut self, rank: Rank, id: CallId) -> Result<(), Broken> {
-        let calling = |thread: &Thread| thread.state == ThreadState::Calling(id);
-        let Some(thread) = self.node(rank).threads.iter().position(calling) else {
-            let how = format!("rank {rank} grants call {}, which nobody made", id.0);
-            return Err(Broken::new(Promise::DriverCan, how));
-        };
-        let reached =
-            |node: &Rc<Node>| node.threads.iter().map(Thread::barriers_reached).sum::<usize>();
-        let passed = reached(&self.nodes[at(rank)]);
-        if let Some(behind) = self.nodes.iter().position(|node| reached(node) < passed) {
-            let how = format!("rank {rank} passes barrier {passed} before rank {behind} is there");
-            return Err(Broken::new(Promise::Barrier, how));
-        }
-        change(&mut self.nodes[at(rank)]).threads[thread].retire();
-        Ok(())
-    }
-
-    /// Bytes are about to come in; until all are there the page is neither old nor new.
-    fn arrive(&mut self, from: Rank, to: Rank) -> Result<(), Broken> {
-        let wire = self.wire_index(from, to);
-        let packet = Rc::make_mut(&mut self.wires[wire]).front_mut();
-        let packet = packet.expect("the step was offered");
-        packet.arriving = true;
-        let page = packet.message.attached_page().expect("only pages arrive");
-        self.admit(from, to, page)?;
-        self.memory.cell_mut(to, page).content = Content::Garbage;
-        Ok(())
-    }
-
-    fn deliver(&mut self, from: Rank, to: Rank) -> Result<(), Broken> {
-        let wire = self.wire_index(from, to);
-        let packet = Rc::make_mut(&mut self.wires[wire]).pop_front();
-        let Packet { message, content, arriving } = packet.expect("the step was offered");
-        if let (Some(page), Some(content)) = (message.attached_page(), content) {
-            if !arriving {
-                self.admit(from, to, page)?;
-            }
-            self.memory.cell_mut(to, page).content = content;
-        }
-        self.handle(to, Input::Message { from, message })
-    }
-
-    /// The driver asks before it lets a peer's bytes into a page.
-    fn admit(&self, from: Rank, to: Rank, page: PageId) -> Result<(), Broken> {
-        let mapped = self.memory.cell(to, page).access > Access::None;
-        if self.node(to).engine.awaits_content(page) && !mapped {
-            return Ok(());
-        }
-        let how = format!("rank {from} sends page {page} to rank {to}, which does not await it");
-        Err(Broken::new(Promise::DriverCan, how))
-    }
-
-    /// When the last output is carried out: engine and memory agree, and unused memory is given back.
-    fn settle(&mut self, rank: Rank) -> Result<(), Broken> {
-        let node = self.node(rank);
-        if !node.is_idle() || !node.is_up() {
-            return Ok(());
-        }
-        for page in self.pages().filter(|_| self.setup.watch == Watch::Everything) {
-            let (says, has) = (node.engine.access(page), self.memory.cell(rank, page).access);
-            if says != has {
-                let how = format!("rank {rank} has {has:?} access to page {page}, not {says:?}");
-                return Err(Broken::new(Promise::AccessAgrees, how));
-            }
-        }
-        self.memory.forget_unmapped(rank);
-        Ok(())
     }
 
     /// Whether some thread of a rank is stopped at a fault.
@@ -439,36 +247,20 @@ impl World {
     /// The engine that a step is about to give an input, and the input.
     #[cfg(feature = "mutants")]
     pub(crate) fn input_of(&self, step: Step) -> Option<(&dsm_core::Engine, Input)> {
-        let (rank, input) = match step {
-            Step::Run(rank, thread) => {
-                let op = self.node(rank).threads[thread].op()?;
-                let input = match (self.missing(rank, op), op.barrier()) {
-                    (Some((page, access)), _) if self.setup.faults == Faults::AtOnce => {
-                        Input::Fault { page, access }
-                    }
-                    (None, Some(kind)) => {
-                        Input::Call { id: CallId(thread as u64), call: Call::Barrier(kind) }
-                    }
-                    _ => return None,
-                };
-                (rank, input)
-            }
-            Step::TellFault(rank) => {
-                let &(page, access) = self.node(rank).faults.front()?;
-                (rank, Input::Fault { page, access })
-            }
-            Step::Deliver(from, to) => {
-                (to, Input::Message { from, message: *self.front(from, to)? })
-            }
-            Step::HoldOver(rank, page) => (rank, Input::HoldOver { page }),
-            Step::Lose(from, to) => (to, Input::PeerLost { rank: from }),
-            Step::ReadFaults(_) | Step::CarryOut(_) | Step::Arrive(..) => return None,
-        };
+        let mut next = self.clone();
+        // What is told is told whether a promise is broken by it or not.
+        let _ = next.take(step);
+        let (rank, input) = next.told?;
         Some((&self.node(rank).engine, input))
     }
 
     pub(crate) fn is_up(&self, rank: Rank) -> bool {
         self.node(rank).is_up()
+    }
+
+    /// What a semaphore should be.
+    pub(crate) fn value_of(&self, semaphore: ObjectId) -> u32 {
+        self.oracle.value_of(semaphore)
     }
 
     pub(crate) fn operations_done(&self, rank: Rank, thread: usize) -> usize {
@@ -487,6 +279,9 @@ impl World {
     pub(crate) fn digest(&self) -> u128 {
         let mut rest = Tape::default();
         self.memory.words().for_each(|word| rest.push(word));
+        self.memory.used().hash(&mut rest);
+        self.oracle.state().hash(&mut rest);
+        self.tally.state().hash(&mut rest);
         for wire in &self.wires {
             rest.push(wire.len() as u64);
             for packet in wire.iter() {
@@ -496,9 +291,7 @@ impl World {
                 rest.push(age.map_or(0, |age| age * 2 + u64::from(packet.arriving)));
             }
         }
-        let threads = self.nodes.iter().map(|node| node.threads.len() as u64).max();
-        let fixed = self.setup.pages.max(threads.unwrap_or(0));
-        digest(self.nodes.iter().map(|node| node.tape()).chain([&rest]), fixed)
+        digest(self.nodes.iter().map(|node| node.tape()).chain([&rest]), self.fixed)
     }
 
     fn is_flying(&self, page: PageId, version: u32) -> bool {
@@ -513,8 +306,9 @@ impl World {
         (0..self.setup.nodes()).map(Rank)
     }
 
+    /// All pages, the heap's too.
     pub(crate) fn pages(&self) -> impl Iterator<Item = PageId> + use<> {
-        (0..self.setup.pages).map(PageId)
+        (0..self.setup.space().pages).map(PageId)
     }
 
     pub(crate) fn node(&self, rank: Rank) -> &Node {
@@ -535,6 +329,33 @@ impl World {
     }
 }
 
+/// Whether a thread waits with patience that can end now.
+fn can_give_up(node: &Node, thread: &Thread) -> bool {
+    match (thread.op(), thread.state) {
+        (Some(Op::Lock(_, _, Patience::Limited)), ThreadState::Queued) => true,
+        (Some(Op::CondWait { patience: Patience::Limited, .. }), ThreadState::Asleep) => {
+            node.is_idle()
+        }
+        _ => false,
+    }
+}
+
+/// The highest number that names something, so that it is told apart from epochs, of which nothing but
+/// the order counts.
+fn fixed_numbers(setup: &Setup) -> u64 {
+    let pages = setup.space().pages;
+    let calls = |op: Op| op.barrier().is_none() && op.needs().next().is_none() && op != Op::Crash;
+    if !setup.ops().any(calls) {
+        return pages.max(setup.threads());
+    }
+    // Tokens are numbered behind the pages; a thread has two numbers for calls, and some for probes.
+    let operations = setup.ops().filter(|op| matches!(op, Op::Add(_) | Op::Swap(_))).count() as u64;
+    (2 * pages).max(4 * setup.threads()).max(operations)
+}
+
 fn at(rank: Rank) -> usize {
     usize::from(rank.0)
 }
+
+/// No thread waits for the answer.
+const NOBODY: CallId = CallId(0);

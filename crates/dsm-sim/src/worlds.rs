@@ -9,6 +9,7 @@ pub struct NamedWorld {
     /// Whether every test run explores it.
     pub when: When,
     pages: u64,
+    heap: u64,
     scripts: &'static str,
     hold: Hold,
     arrival: Arrival,
@@ -40,6 +41,31 @@ pub const WORLDS: &[NamedWorld] = &[
     world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
     world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
     world("1x1", 1, "r0 w0 b r0 f / w0").batched(),
+    world("2-lock", 1, "l0 w0 u0 l0 w0 u0 | l0 w0 u0 l0 u0").held(),
+    world("2-lock-threads", 1, "l0 w0 u0 / l0 r0 u0 | l0 w0 u0").held(),
+    world("2-lock-nested", 2, "l0 l1 w0 u1 u0 | l1 w0 u1 l0 u0").held(),
+    world("2-lock-tries", 1, "L0 u0 / l0 u0 | S0 u0 t0 u0"),
+    world("3-lock", 1, "l0 u0 l0 u0 | l0 u0 | l0 u0"),
+    world("3-lock-data", 1, "l0 w0 u0 | l0 r0 w0 u0 | l0 w0 u0").held(),
+    world("3-lock-patience", 1, "L0 u0 | L0 u0 | l0 u0"),
+    world("3-rwlock", 1, "s0 u0 | s0 u0 l0 u0 | s0 u0 / l0 u0"),
+    world("3-rwlock-data", 1, "s0 r0 u0 | s0 r0 u0 | l0 w0 u0").held(),
+    world("2-cond-threads", 2, "l0 c1>0 u0 / l0 c1>0 u0 | l0 n1 u0 l0 n1 u0"),
+    world("3-cond", 2, "l0 c1>0 u0 | l0 n1 n1 u0 | l0 c1>0 u0"),
+    world("3-cond-leave", 2, "l0 c1>0 u0 | l0 d1>0 u0 | l0 n1 n1 u0"),
+    world("3-cond-all", 2, "l0 c1>0 u0 e1 | l0 c1>0 u0 | e1 l0 a1 u0"),
+    world("3-semaphore", 1, "p0 p0 | v0 q0 | v0 v0"),
+    world("3-semaphore-set", 2, "p0 i1>4294967295 v1 i1>2 | i0>0 v0 q1 | q1 q1"),
+    world("3-gather", 1, "g0>3 g0>3 | g0>3 g0>3 | g0>3 g0>3"),
+    world("3-gather-some", 1, "g0>2 | g0>2 | g0>1"),
+    world("2-gather-data", 1, "w0 g0>3 r0 / g0>3 | g0>3 w0").held(),
+    world("3-operations", 1, "o0 r0 | w0 o0 | o0 z0"),
+    world("3-operations-hold", 1, "o0 r0 | w0 | z0 o0").held(),
+    world("2-runs", 1, "h1 j k h1 j k | h1 j k").heap(3),
+    world("2-runs-scarce", 1, "h1 j k h1 j k | h1 j k").heap(2).held(),
+    world("2-runs-lock", 1, "h1 l0 j u0 k l0 u0 | l0 u0 h1 l0 j u0 k l0 u0").heap(2),
+    world("2-prefetch", 1, "R0 w0 | W0 r0"),
+    world("3-runs", 1, "h1 j k | h1 j k | y h1 k").heap(2),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("3x1-lost", 1, "w0 r0 | r0 w0 / x | w0"),
@@ -81,14 +107,19 @@ impl NamedWorld {
     /// If its scripts cannot be read, which those of [`WORLDS`] can.
     #[must_use]
     pub fn setup(&self, mutant: Option<Mutant>) -> Setup {
-        let Self { pages, scripts, hold, arrival, faults, .. } = *self;
+        let Self { pages, heap, scripts, hold, arrival, faults, .. } = *self;
         let plain =
             Setup::new(pages, scripts).expect("the scripts of known worlds are well formed");
-        Setup { hold, arrival, faults, mutant, ..plain }
+        Setup { heap, hold, arrival, faults, mutant, ..plain }
     }
 
     const fn held(mut self) -> Self {
         self.hold = Hold::Timed;
+        self
+    }
+
+    const fn heap(mut self, pages: u64) -> Self {
+        self.heap = pages;
         self
     }
 
@@ -118,5 +149,5 @@ const FIRST_LARGE: &str = "3x1-split";
 
 const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
     let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);
-    NamedWorld { name, when: When::Always, pages, scripts, hold, arrival, faults }
+    NamedWorld { name, when: When::Always, pages, heap: 0, scripts, hold, arrival, faults }
 }

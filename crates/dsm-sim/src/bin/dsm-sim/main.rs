@@ -103,12 +103,15 @@ enum Command {
 /// A world of your own.
 #[derive(Args)]
 struct OwnWorld {
-    /// What its threads do: ranks separated by |, threads by /, operations r0 w0 m0>1 b
+    /// What its threads do: ranks separated by |, threads by /, operations as listed below
     #[arg(long)]
     scripts: Option<String>,
     /// How many pages it has
     #[arg(long, default_value_t = 1, requires = "scripts")]
     pages: u64,
+    /// How many pages its heap has beside those; the first one is never handed out
+    #[arg(long, default_value_t = 0, requires = "scripts")]
+    heap: u64,
     /// Whether a granted page stays for a minimum time
     #[arg(long, value_enum, default_value_t, requires = "scripts")]
     hold: HoldArg,
@@ -316,7 +319,8 @@ impl OwnWorld {
             FaultsArg::Batched => Faults::Batched,
             FaultsArg::Posted => Faults::Posted,
         };
-        Ok(Some(Setup { hold, arrival, faults, watch: self.watch.into(), mutant, ..plain }))
+        let heap = self.heap;
+        Ok(Some(Setup { heap, hold, arrival, faults, watch: self.watch.into(), mutant, ..plain }))
     }
 }
 
@@ -350,6 +354,19 @@ fn mutant(name: &str) -> Result<Mutant, String> {
 const BROKEN: u8 = 1;
 const USAGE: u8 = 2;
 const EXAMPLES: &str = "\
+Operations of scripts:
+  r0 w0 m0>1         loads from page 0; stores to it; moves from page 0 to page 1
+  R0 W0              prefetches page 0 to read, to write
+  b f x              the barrier of all ranks; leaves the job; ends its rank without a word
+  l0 s0 u0           takes lock 0 to write, to read; gives it back
+  L0 S0 t0 T0        takes it to write, to read, if patience lasts; tries to
+  c1>0 d1>0          waits at condition variable 1 with mutex 0, for ever or if patience lasts
+  n1 a1 e1           signals it; broadcasts; ends its use
+  p0 q0 v0 i0>2      waits at semaphore 0; tries to take one; posts; sets it to 2, or ends its use
+  g0>3               waits until three threads are at barrier 0
+  o0 z0              adds to word 0 at its owner; does so if it is what the thread saw last
+  h1 j k y           gets a run of one page; stores to it; gives it back; frees a block in somebody's
+
 Examples:
   dsm-sim explore                        every state of every known world
   dsm-sim explore 3x2                    of one of them
