@@ -55,7 +55,7 @@ pub unsafe extern "C" fn dsm_named(name: *const c_char, n: size_t) -> *mut c_voi
         // to change it during the call.
         let name = unsafe { CStr::from_ptr(name) };
         let text = name.to_str().map_err(|_| Failure::NotText { name: name.to_owned() })?;
-        Ok(in_job(|node| node.named(text, n))??)
+        Ok(in_job(|node| node.named_bytes(text, n))??)
     })
 }
 

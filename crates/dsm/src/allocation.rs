@@ -58,7 +58,7 @@ impl Node {
     /// # Errors
     /// [`HeapError::SizeDiffers`] if the first caller asked for another size; [`HeapError::BadName`] if the
     /// name is empty, longer than 255 bytes or contains a zero byte.
-    pub fn named(&self, name: &str, bytes: usize) -> Result<usize, HeapError> {
+    pub fn named_bytes(&self, name: &str, bytes: usize) -> Result<usize, HeapError> {
         named(self, self.region.heap_base(), name, bytes)
     }
 

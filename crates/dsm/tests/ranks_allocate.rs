@@ -56,7 +56,7 @@ fn four_ranks_allocate_and_free_at_random() {
     job::run(4, &[], |node| {
         let mut rng = Rng(SEED + u64::from(node.rank()));
         // A slot is a mutex, the address of an object, its length in words.
-        let slots = node.named("slots", SLOTS * 24).unwrap();
+        let slots = node.named_bytes("slots", SLOTS * 24).unwrap();
         let mut own: Vec<(usize, usize)> = Vec::new();
         let mut stamps = BTreeMap::new();
         let mut operations = 0;
@@ -120,7 +120,7 @@ fn four_ranks_allocate_and_free_at_random() {
 #[test]
 fn what_is_not_allocated_is_not_freed() {
     job::run(2, &[], |node| {
-        let shared = node.named("object", 8).unwrap();
+        let shared = node.named_bytes("object", 8).unwrap();
         if node.rank() == 0 {
             let object = node.allocate(100, 64).unwrap();
             assert!(object.is_multiple_of(64));
@@ -147,7 +147,7 @@ fn what_is_not_allocated_is_not_freed() {
 fn a_huge_object_costs_what_is_touched_of_it() {
     const BYTES: usize = 20 << 30;
     job::run(2, &[], |node| {
-        let shared = node.named("huge", 8).unwrap();
+        let shared = node.named_bytes("huge", 8).unwrap();
         let begun = Instant::now();
         if node.rank() == 0 {
             let huge = node.allocate(BYTES, 4096).unwrap();
@@ -219,16 +219,16 @@ fn a_name_is_one_object() {
     job::run(4, &[], |node| {
         for number in 0..50 {
             let name = format!("object {number}");
-            let object = node.named(&name, 24).unwrap();
+            let object = node.named_bytes(&name, 24).unwrap();
             node.fetch_add(object, 1).unwrap();
         }
         node.barrier().unwrap();
         for number in 0..50 {
-            let object = node.named(&format!("object {number}"), 24).unwrap();
+            let object = node.named_bytes(&format!("object {number}"), 24).unwrap();
             assert_eq!(node.fetch_add(object, 0).unwrap(), u64::from(node.nodes()));
         }
-        let error = node.named("object 7", 32).unwrap_err();
+        let error = node.named_bytes("object 7", 32).unwrap_err();
         assert!(matches!(error, HeapError::SizeDiffers { bytes: 24, wanted: 32, .. }), "{error}");
-        assert!(matches!(node.named("", 8), Err(HeapError::BadName { .. })));
+        assert!(matches!(node.named_bytes("", 8), Err(HeapError::BadName { .. })));
     });
 }
