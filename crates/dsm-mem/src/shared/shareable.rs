@@ -1,4 +1,5 @@
 use std::marker::PhantomData;
+use std::mem;
 use std::num::{
     NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroIsize, NonZeroU8, NonZeroU16, NonZeroU32,
     NonZeroU64, NonZeroUsize, Wrapping,
@@ -34,6 +35,13 @@ use std::sync::atomic::{
     note = "for a type of your own: `#[derive(dsm::Shareable)]`"
 )]
 pub unsafe trait Shareable: Sized + Send + Sync + 'static {
+    /// The value that fresh shared memory is.
+    #[must_use]
+    fn zeroed() -> Self {
+        // SAFETY: zero bytes are a value, by the contract of the trait.
+        unsafe { mem::zeroed() }
+    }
+
     /// For the derive macro, which asserts here that the fields are `Shareable`.
     #[doc(hidden)]
     fn assert_fields() {}
