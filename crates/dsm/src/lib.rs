@@ -16,6 +16,57 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! Started by `dsmexec`, the program is a rank of its job; started by hand, it is a job of one rank.
+//!
+//! # Values of Rust types
+//!
+//! [`Node::words`] gives bare words. The types of this crate hold values in shared memory that safe code cannot race
+//! on: what two ranks may touch at once is an atomic or behind a lock, and what is in a [`Box`] belongs to whoever
+//! has the box.
+//!
+//! ```no_run
+//! use dsm::{Box, Condvar, Mutex, Shareable, Vec};
+//!
+//! #[derive(Shareable)]
+//! struct Queue {
+//!     jobs: Mutex<Vec<Option<Box<Job>>>>,
+//!     filled: Condvar,
+//! }
+//!
+//! #[derive(Shareable)]
+//! struct Job {
+//!     number: u64,
+//!     cells: [f64; 1000],
+//! }
+//!
+//! let node = dsm::Node::join()?;
+//! let queue = node.named::<Queue>("queue")?; // zero bytes: an empty vector, idle locks
+//! if node.rank() == 0 {
+//!     queue.jobs.lock().push(Some(Box::new(Job { number: 1, cells: [0.0; 1000] })));
+//!     queue.filled.notify_one();
+//! } else if node.rank() == 1 {
+//!     let mut jobs = queue.filled.wait_while(queue.jobs.lock(), |jobs| jobs.is_empty());
+//!     let job = jobs.pop().flatten(); // this rank's now: it is freed here
+//! }
+//! # Ok::<(), std::boxed::Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - To meet: [`Node::named`], [`Node::named_with`] for what is made once, [`Node::named_array`];
+//!   [`Node::named_slice`] for numbers that all load and store, [`Node::named_parts`] for numbers of which each rank
+//!   has a part as `&mut [T]`.
+//! - To lock: [`Mutex`], [`RwLock`], [`Condvar`], [`Semaphore`], [`Barrier`], [`Once`], [`OnceLock`], which may be
+//!   anywhere in shared memory, in any number. Atomics are those of `std`; [`AtOwner`] has operations for counters
+//!   that all ranks use.
+//! - To allocate: [`Box`], [`Vec`], and [`Ref`] for what stays until the job ends. Any rank frees what any rank
+//!   allocated.
+//! - A type of a program's own is [`Shareable`] by `#[derive(Shareable)]`, which checks that its fields mean the same
+//!   on every rank: no references, no `String`, no `std` collections and locks. Zero bytes must be a value, so an
+//!   enum has a variant that is 0, and boxes are in an `Option`.
+//!
+//! A lock that a thread has already, or whose rank has left the job, panics. There is no poisoning: a guard that is
+//! dropped by a panic unlocks, and leaves the value as it is.
+//!
+//! The methods of [`Node`] that take addresses as `usize` are what all this is made of, and the C interface. They know
+//! nothing of types: used on the memory of a typed value, they break what its type promises.
 #![forbid(unsafe_code)]
 
 mod allocation;
@@ -31,6 +82,7 @@ mod service;
 mod settings;
 mod supervisor;
 mod sync;
+mod typed;
 
 pub use calls::CallError;
 pub use counters::Stats;
@@ -42,5 +94,16 @@ pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
 pub use node::{JoinError, Node};
 pub use settings::{SETTINGS, SettingError, check_setting};
+pub use std::sync::atomic::{
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
+    AtomicU32, AtomicU64, AtomicUsize,
+};
 pub use supervisor::JobError;
 pub use sync::{BarrierRole, SyncError};
+pub use typed::{
+    AtOwner, Barrier, Box, Condvar, Element, Mutex, MutexGuard, NamedError, Once, OnceLock, Others,
+    Parts, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, Slice, Vec, View, Wake,
+};
+
+// The derive macros name this crate by its name.
+extern crate self as dsm;

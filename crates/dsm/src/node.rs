@@ -6,6 +6,7 @@ use crate::locks::Locks;
 use crate::service::Service;
 use crate::settings::{SettingError, Settings};
 use crate::supervisor::{JobError, Supervisor};
+use crate::typed;
 use dsm_core::wire::{Hello, Limits, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Rank, Space};
 use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
@@ -82,6 +83,12 @@ impl Node {
         if JOINED.swap(true, Ordering::SeqCst) {
             return Err(JoinError::Again);
         }
+        let node = Self::join_once()?;
+        typed::enter(node.twin());
+        Ok(node)
+    }
+
+    fn join_once() -> Result<Self, JoinError> {
         let settings = Settings::from_environment()?;
         let Some((supervisor, job, listener)) = Supervisor::find()? else {
             return Self::alone(Arc::new(reserve(&settings)?), None);
@@ -186,12 +193,28 @@ impl Node {
         if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done {
             return Err(CallError::BarrierBusy);
         }
+        typed::leave();
         // The driver ends the process if it fails; a thread that ended did what it had to.
         let _ = driver.join();
         if let Some(supervisor) = &self.supervisor {
             supervisor.tell(&Status::Finalized);
         }
         Ok(())
+    }
+
+    /// The same member of the job, which does not leave it when it is dropped.
+    fn twin(&self) -> Self {
+        Self {
+            rank: self.rank,
+            space: self.space,
+            region: Arc::clone(&self.region),
+            counters: Arc::clone(&self.counters),
+            calls: Arc::clone(&self.calls),
+            locks: Arc::clone(&self.locks),
+            arena: Arc::clone(&self.arena),
+            driver: Mutex::new(None),
+            supervisor: None,
+        }
     }
 
     /// A job of one rank: its pages never leave, so nothing faults, and every token is its own.
