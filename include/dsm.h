@@ -90,7 +90,7 @@ void *dsm_malloc(size_t n);
 /*
  * The same at a multiple of align, a power of two. n need not be a multiple of align.
  *
- * EINVAL   align is not a power of two, or larger than the heap supports (see dsm_malloc(3))
+ * EINVAL   align is not a power of two
  * ENOMEM   as for dsm_malloc
  */
 void *dsm_aligned_alloc(size_t align, size_t n);
@@ -101,16 +101,16 @@ void *dsm_aligned_alloc(size_t align, size_t n);
  *
  * An address that was not allocated, or was freed before, is a mistake of the program: the call frees nothing, sets
  * errno to EINVAL, and writes one line to stderr. The process goes on, unlike with free(): other ranks' work hangs on
- * it.
+ * it. What has been allocated anew meanwhile cannot be told from what was freed.
  */
 void dsm_free(void *p);
 
 /*
- * The memory of this name: the first call of any rank allocates n zeroed bytes, 16-byte aligned; every later call
+ * The memory of this name: the first call of any rank allocates n zeroed bytes, 64-byte aligned; every later call
  * with the same name and n gives the same address. Nobody frees it.
  *
  * EEXIST   the name is there with another size
- * EINVAL   name is NULL or empty
+ * EINVAL   name is NULL, empty, longer than 255 bytes or not UTF-8
  * ENOMEM   as for dsm_malloc
  */
 void *dsm_named(const char *name, size_t n);
@@ -173,7 +173,7 @@ typedef char dsm_objects_have_8_bytes_[sizeof(dsm_mutex_t) == 8 && sizeof(dsm_co
  *
  * init      checks the address and does nothing else.
  * lock      EDEADLK  the caller holds it.
- * trylock   EBUSY    somebody holds it, possibly the caller. Exact: it asks the rank that has the mutex.
+ * trylock   EBUSY    somebody holds it, possibly the caller. Exact: it asks the other ranks, 2 messages each at most.
  * timedlock EDEADLK  the caller holds it. ETIMEDOUT  not to be had before that point in time.
  * unlock    EPERM    the caller does not hold it.
  * destroy   EBUSY    somebody holds it.
@@ -204,12 +204,13 @@ int dsm_cond_destroy(dsm_cond_t *c);
 
 /*
  * Locks for one writer or many readers. Like a mutex, the lock stays at the ranks that had it last: reading again at a
- * rank that read, and writing again at the one that wrote, costs no message. A thread must not lock for reading what it
- * has locked: with a writer waiting in between it would wait for ever.
+ * rank that read, and writing again at the one that wrote, costs no message. Readers and writers get it in turn: who
+ * comes to read while a writer waits, waits behind it. A thread that reads may lock for reading again at any time, and
+ * unlocks as often as it locked.
  *
  * rdlock    EDEADLK  the caller holds it for writing.
  * wrlock    EDEADLK  the caller holds it.
- * tryrdlock EBUSY    somebody holds it for writing.
+ * tryrdlock EBUSY    somebody holds it for writing, or waits to.
  * trywrlock EBUSY    somebody holds it.
  * unlock    EPERM    the caller does not hold it.
  * destroy   EBUSY    somebody holds it.
@@ -225,7 +226,7 @@ int dsm_rwlock_destroy(dsm_rwlock_t *l);
 /*
  * Counting semaphores, of value 0 at first. The value is kept at the home of the address, which is asked each time.
  *
- * init      sets the value.
+ * init      sets the value. EBUSY  somebody waits.
  * wait      waits until the value is not 0, and takes 1 from it.
  * trywait   EAGAIN     the value is 0.
  * post      adds 1, or lets one thread that waits go on. EOVERFLOW  the value is 4294967295.
@@ -281,8 +282,8 @@ struct dsm_stats {
     uint64_t pages_out;     /* pages whose content went over the network */
     uint64_t messages_sent; /* messages to other ranks */
     uint64_t bytes_sent;    /* their bytes, page content included */
-    uint64_t lock_local;    /* mutexes and rwlocks taken without a message */
-    uint64_t lock_remote;   /* mutexes and rwlocks taken after asking another rank */
+    uint64_t lock_local;    /* mutexes and rwlocks taken that were at this rank */
+    uint64_t lock_remote;   /* mutexes and rwlocks taken that had to come to this rank */
     uint64_t barriers;      /* barriers passed, dsm_barrier and dsm_barrier_wait */
     uint64_t fault_ns;      /* nanoseconds during which threads waited for a page, summed over pages */
 };

@@ -38,7 +38,14 @@ static void check_alone(void)
     EXPECT(0, dsm_rwlock_unlock(lock));
     EXPECT(EPERM, dsm_rwlock_unlock(lock));
     EXPECT(0, dsm_rwlock_tryrdlock(lock));
+    EXPECT(0, dsm_rwlock_rdlock(lock)); /* a reader may come in again */
+    EXPECT(0, dsm_rwlock_tryrdlock(lock));
+    EXPECT(EBUSY, dsm_rwlock_trywrlock(lock));
     EXPECT(0, dsm_rwlock_unlock(lock));
+    EXPECT(0, dsm_rwlock_unlock(lock));
+    EXPECT(EDEADLK, dsm_rwlock_wrlock(lock));
+    EXPECT(0, dsm_rwlock_unlock(lock));
+    EXPECT(EPERM, dsm_rwlock_unlock(lock));
     EXPECT(0, dsm_rwlock_trywrlock(lock));
     EXPECT(0, dsm_rwlock_unlock(lock));
     EXPECT(0, dsm_rwlock_destroy(lock));
