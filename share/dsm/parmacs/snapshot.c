@@ -60,6 +60,8 @@ static struct snapshot *allocate(size_t units, size_t words)
     struct snapshot *snapshot = dsm_aligned_alloc(UNIT, lists + units * UNIT);
 
     dsm_parmacs_must(snapshot == NULL, "allocate memory to send variables with CREATE");
+    /* This and its like have an effect on time alone, and fail only for memory that is not shared. */
+    (void)dsm_prefetch_write(snapshot, lists + units * UNIT);
     snapshot->bytes = lists + units * UNIT;
     snapshot->unit_count = units;
     snapshot->word_count = 0;
@@ -199,7 +201,6 @@ static void merge(const struct image *image, const struct snapshot *before, cons
 
 void dsm_parmacs_apply(const struct image *image, const struct snapshot *snapshot, const struct snapshot *before)
 {
-    /* Its only effect is on time, so its only failure, memory that is not shared, does not matter. */
     (void)dsm_prefetch(snapshot, snapshot->bytes);
     if (before == NULL)
         replace(image, snapshot);

@@ -13,8 +13,9 @@ mod macros;
 mod misuse;
 mod variables;
 
-use built::Built;
+use built::{Built, root};
 use harness::{Ended, Place};
+use std::fs;
 
 #[test]
 fn a_grid_solver_of_two_files() {
@@ -39,6 +40,20 @@ fn pauses_subscripts_semaphores_and_condition_variables() {
 #[test]
 fn atomics_of_splash_4() {
     check(Built::with(&["splash4.C"], &[], &["-P", "-DSPLASH4"], &[]), "splash4", &[]);
+}
+
+#[test]
+fn the_example_of_the_documentation() {
+    let source = fs::read_to_string(root().join("tests/parmacs/pi.C")).unwrap();
+    let page = fs::read_to_string(root().join("docs/parmacs.md")).unwrap();
+    assert!(page.contains(&format!("```c\n{source}```\n")), "docs/parmacs.md shows another pi.C");
+    let Some(built) = Built::of(&["pi.C"], &[], &[]) else { return };
+    for (ranks, instances) in [(3, "3"), (3, "8"), (1, "2")] {
+        let ended = built.job(ranks, "auto", &[instances]);
+        let line = format!("{instances} processes: pi is about 3.1415926536\n");
+        assert_eq!(ended.assert_code(0).stdout, line, "{ended}");
+        assert!(page.contains(&line), "docs/parmacs.md does not show {line}");
+    }
 }
 
 /// Runs a program alone, and on one to four ranks with each engine, with one instance a rank and with seven.
