@@ -1,6 +1,8 @@
 use std::marker::PhantomData;
 use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// A set of signals a thread does not take.
 pub(crate) struct Mask(libc::sigset_t);
@@ -17,6 +19,23 @@ pub struct Blocked {
 /// it does what serving such an access needs.
 pub fn block_signals() -> Blocked {
     Blocked { before: block_asynchronous(), _of_this_thread: PhantomData }
+}
+
+impl Blocked {
+    /// Waits until the descriptor is readable, or as long as `timeout` says, or until a signal that is
+    /// blocked otherwise has run its handler. Outside this wait no handler runs, so whoever has taken
+    /// something from the descriptor is not interrupted with it.
+    pub fn wait_readable(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) {
+        let mut fds = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: one pollfd is valid for reads and writes; the timeout is null or valid for reads; the mask
+        // is initialised. Whatever the result is, the caller looks for itself.
+        unsafe { libc::ppoll(&raw mut fds, 1, timeout, &raw const self.before.0) };
+    }
 }
 
 impl Drop for Blocked {

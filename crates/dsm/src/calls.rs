@@ -3,6 +3,7 @@
 use crate::parker::{Given, Parker};
 use crate::service::Service;
 use dsm_core::{Answer, Call, CallId};
+use dsm_mem::block_signals;
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +26,8 @@ pub enum CallError {
 /// Calls under way.
 ///
 /// Invariant: the driver sees calls in the order in which they were asked. It answers each that somebody
-/// waits for, or ends the process.
+/// waits for, or ends the process. The driver takes `state`, so no signal handler runs while a thread of
+/// the program has it.
 #[derive(Debug)]
 pub(crate) struct Calls {
     state: Mutex<State>,
@@ -82,6 +84,7 @@ impl Calls {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn start(&self, call: Call) -> Result<Pending<'_>, CallError> {
+        let _blocked = block_signals();
         let parker = Arc::new(Parker::new());
         let mut state = self.lock();
         if state.closed {
@@ -103,6 +106,7 @@ impl Calls {
     /// The first half of [`post`](Self::post), for who holds a lock that the driver takes too: the
     /// second, [`ring`](Self::ring), follows when the lock is free.
     pub(crate) fn queue(&self, call: Call) -> Bell {
+        let _blocked = block_signals();
         let mut state = self.lock();
         if state.closed {
             return Bell::Quiet;
@@ -131,7 +135,11 @@ impl Calls {
 
     /// Waits until the parker is given something, or until the deadline if there is one; runs the driver
     /// meanwhile, if no other thread of the program does.
-    pub(crate) fn wait_for<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+    pub(crate) fn wait_for<T: Copy>(
+        &self,
+        parker: &Parker<T>,
+        deadline: Option<Instant>,
+    ) -> Option<T> {
         match self.service() {
             Some(service) => service.wait_for(parker, deadline),
             None => parker.wait_until(deadline),
@@ -218,6 +226,7 @@ impl Pending<'_> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
+        let _blocked = block_signals();
         self.calls.lock().waiting.remove(&self.id);
     }
 }

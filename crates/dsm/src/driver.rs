@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     prefetches: Prefetches,
     /// What carrying out an output led to; the engine takes it after the other outputs.
     followups: VecDeque<Input>,
+    /// What a thread of the program was in the way of.
+    deeds: VecDeque<Deed>,
     /// The pages that threads are stopped on.
     waits: BTreeMap<PageId, Wait>,
     /// The threads that the last resume let go on, for the hold that may follow it.
@@ -84,6 +86,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) hold: Duration,
 }
 
+/// Something to do with what the program's threads have locked now and then.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Lend { object: ObjectId, access: Access },
+    Recall { object: ObjectId, keep: Access },
+    Serve { asker: Rank, id: CallId, task: Task },
+}
+
 /// How far this rank is with leaving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finalize {
@@ -109,9 +119,6 @@ impl Driver {
             Timer::new().map_err(|source| Fatal::System { operation: "timerfd", source })?;
         watch(&*calls, CALLS)?;
         watch(&timer, TIMER)?;
-        if let Some(faults) = &faults {
-            add(&faults.fd(), FAULTS, epoll::EventFlags::IN)?;
-        }
         if let Some(supervisor) = supervisor {
             add(supervisor, SUPERVISOR, epoll::EventFlags::IN)?;
         }
@@ -134,6 +141,7 @@ impl Driver {
             holds: Holds::new(hold, rank),
             prefetches: Prefetches::default(),
             followups: VecDeque::new(),
+            deeds: VecDeque::new(),
             waits: BTreeMap::new(),
             resumed: Vec::new(),
             finalize: Finalize::NotCalled,
@@ -147,6 +155,18 @@ impl Driver {
     /// Where its events come from; those that nobody waits for stay.
     pub(crate) fn events(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.epoll)
+    }
+
+    /// Adds where faults come from, which only the driver's own thread serves: another may have made one.
+    pub(crate) fn watch_faults(&self, epoll: &OwnedFd) -> Result<(), Fatal> {
+        let Some(faults) = &self.faults else { return Ok(()) };
+        let data = epoll::EventData::new_u64(FAULTS);
+        epoll::add(epoll, faults.fd(), data, epoll::EventFlags::IN).map_err(system("epoll_ctl"))
+    }
+
+    /// Whether threads of the program are stopped on pages.
+    pub(crate) fn has_stopped_threads(&self) -> bool {
+        !self.waits.is_empty()
     }
 
     /// The calling thread runs the driver for good.
@@ -185,6 +205,8 @@ impl Driver {
                 CALLS => self.take_new_calls()?,
                 TIMER => self.timer.on_expiry(),
                 SUPERVISOR => return Err(Fatal::LauncherGone),
+                // What it stands for is among the others.
+                BED => (),
                 peer => {
                     let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
                     // Copied out: the kernel packs its events.
@@ -211,6 +233,8 @@ impl Driver {
         for peer in std::mem::take(&mut self.unread) {
             self.take_messages(peer)?;
         }
+        self.do_deeds();
+        self.follow_up()?;
         self.end_holds()?;
         self.prefetch()?;
         self.peers.flush_queued(&self.epoll)?;
@@ -219,7 +243,10 @@ impl Driver {
             self.calls.wake_driver();
         }
         let ends = self.holds.next_end().filter(|_| self.engine.has_deferred_demands());
-        self.timer.set(ends).map_err(|source| Fatal::System { operation: "timerfd", source })
+        let again = (!self.deeds.is_empty()).then(|| Instant::now() + TRY_AGAIN);
+        self.timer
+            .set(ends.into_iter().chain(again).min())
+            .map_err(|source| Fatal::System { operation: "timerfd", source })
     }
 
     fn end_holds(&mut self) -> Result<(), Fatal> {
@@ -329,12 +356,15 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input) -> Result<(), Fatal> {
-        let mut next = Some(input);
-        while let Some(input) = next {
+        self.followups.push_back(input);
+        self.follow_up()
+    }
+
+    fn follow_up(&mut self) -> Result<(), Fatal> {
+        while let Some(input) = self.followups.pop_front() {
             for output in self.engine.handle(input) {
                 self.carry_out(output)?;
             }
-            next = self.followups.pop_front();
         }
         Ok(())
     }
@@ -369,17 +399,9 @@ impl Driver {
             }
             Output::Hold { page } => self.holds.start(page, std::mem::take(&mut self.resumed)),
             Output::Pin { page } => self.holds.pin(page),
-            Output::Lend { object, access } => self.locks.lend(object, access),
-            Output::Recall { object, keep } => {
-                if self.locks.recall(object, keep) == Recalled::Surrendered {
-                    let call = Call::Surrender { object, keep };
-                    self.followups.push_back(Input::Call { id: CallId(u64::MAX), call });
-                }
-            }
-            Output::Serve { asker, id, task } => {
-                let answer = self.run_task(task);
-                self.followups.push_back(Input::Served { asker, id, answer });
-            }
+            Output::Lend { object, access } => self.do_soon(Deed::Lend { object, access }),
+            Output::Recall { object, keep } => self.do_soon(Deed::Recall { object, keep }),
+            Output::Serve { asker, id, task } => self.do_soon(Deed::Serve { asker, id, task }),
             Output::Clear { first, pages } => {
                 self.region.discard(first, pages).map_err(|source| Fatal::System {
                     operation: "giving memory of freed pages back",
@@ -399,34 +421,70 @@ impl Driver {
         }
     }
 
+    /// Does something with what the program's threads have locked now and then: at once, or after what
+    /// waits already.
+    fn do_soon(&mut self, deed: Deed) {
+        self.deeds.push_back(deed);
+        self.do_deeds();
+    }
+
+    /// Does what can be done now, in order.
+    fn do_deeds(&mut self) {
+        while let Some(&deed) = self.deeds.front() {
+            if self.attempt(deed).is_none() {
+                return;
+            }
+            self.deeds.pop_front();
+        }
+    }
+
+    /// `None` if a thread of the program is in the way. It may be in a signal handler that waits for a page:
+    /// the driver does not wait for it.
+    fn attempt(&mut self, deed: Deed) -> Option<()> {
+        match deed {
+            Deed::Lend { object, access } => self.locks.lend(object, access)?,
+            Deed::Recall { object, keep } => {
+                if self.locks.recall(object, keep)? == Recalled::Surrendered {
+                    let call = Call::Surrender { object, keep };
+                    self.followups.push_back(Input::Call { id: CallId(u64::MAX), call });
+                }
+            }
+            Deed::Serve { asker, id, task } => {
+                let answer = self.run_task(task)?;
+                self.followups.push_back(Input::Served { asker, id, answer });
+            }
+        }
+        Some(())
+    }
+
     /// Does what a rank asks for that only the driver of this one can do.
-    fn run_task(&self, task: Task) -> Answer {
+    fn run_task(&self, task: Task) -> Option<Answer> {
         let offset = |object: ObjectId| {
             usize::try_from(object.0).expect("words are in the region") * WORD_BYTES
         };
         let operate =
             |object, operation| Answer::Value(self.region.operate(offset(object), operation));
-        match task {
+        Some(match task {
             Task::Add { object, value } => operate(object, Operation::Add { value }),
             Task::Swap { object, expected, desired } => {
                 operate(object, Operation::Swap { expected, desired })
             }
             Task::Free { object } => {
-                let (answer, emptied) =
-                    free_for_peer(&self.arena, self.region.base() + offset(object));
+                let address = self.region.base() + offset(object);
+                let (answer, emptied) = free_for_peer(&self.arena, address);
                 if let Some(run) = emptied {
                     let object = ObjectId(((run - self.region.base()) / WORD_BYTES) as u64);
                     self.calls.post(Call::Ask { object, ask: Ask::RunGive });
                 }
                 answer
             }
-            Task::Inspect { object, access } => match self.locks.inspect(object, access) {
+            Task::Inspect { object, access } => match self.locks.try_inspect(object, access)? {
                 Some(Holder { thread, waits_for }) => {
                     Answer::Held { rank: self.rank, thread, waits_for }
                 }
                 None => Answer::Done,
             },
-        }
+        })
     }
 
     fn note_resume(&mut self, page: PageId) {
@@ -483,11 +541,15 @@ const FAULTS: u64 = u64::MAX;
 const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
 const TIMER: u64 = u64::MAX - 3;
+/// In what the driver's thread sleeps on: the other events.
+pub(crate) const BED: u64 = u64::MAX - 4;
 const EDGE: epoll::EventFlags = epoll::EventFlags::ET;
 /// Objects are numbered by words of this size.
 const WORD_BYTES: usize = 8;
 /// Messages of one peer before the others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;
+/// After which time to look again whether a thread of the program is out of the way.
+const TRY_AGAIN: Duration = Duration::from_micros(50);
 /// How long the last bytes may take that tell others of the end.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the launcher may take to find out which rank failed.

@@ -21,9 +21,11 @@ mod tests;
 pub use error::HeapError;
 pub(crate) use names::{Memory, named};
 
+use dsm_mem::{Blocked, block_signals};
 use pool::Pool;
 use size_class::SizeClass;
 use spans::{Kind, Spans};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
 /// The part of the shared heap that one rank hands out. All its threads may use it at once: those that
@@ -36,6 +38,12 @@ pub(crate) struct Arena {
     /// By size class.
     pools: [Mutex<Pool>; SizeClass::COUNT],
     spans: Spans,
+}
+
+/// A pool that a thread has to itself. The fields are dropped in this order.
+struct LockedPool<'a> {
+    pool: MutexGuard<'a, Pool>,
+    _blocked: Blocked,
 }
 
 /// Where an arena gets whole pages.
@@ -116,6 +124,8 @@ impl Arena {
     /// # Errors
     /// [`HeapError::NotAllocated`] and [`HeapError::DoubleFree`].
     pub(crate) fn free(&self, address: usize) -> Result<Freed, HeapError> {
+        // For the spans and the pool together; see `pool`.
+        let _blocked = block_signals();
         match self.spans.kind_of(address) {
             None => Ok(Freed::NotMine),
             Some(Kind::Blocks(class)) => self.free_block(class, address),
@@ -188,7 +198,7 @@ impl Arena {
     }
 
     fn free_block(&self, class: SizeClass, address: usize) -> Result<Freed, HeapError> {
-        let freed = self.pool(class).free(address)?;
+        let freed = self.pool_as_is(class).free(address)?;
         if let Freed::Emptied { run } = freed {
             // Before the run is given back: it may come again, to be something else.
             self.spans.remove(run);
@@ -203,12 +213,33 @@ impl Arena {
         }
     }
 
-    fn pool(&self, class: SizeClass) -> MutexGuard<'_, Pool> {
+    /// A pool, locked. The driver waits for it too: no signal handler, which may wait for the driver, runs
+    /// on this thread meanwhile.
+    fn pool(&self, class: SizeClass) -> LockedPool<'_> {
+        let blocked = block_signals();
+        LockedPool { pool: self.pool_as_is(class), _blocked: blocked }
+    }
+
+    fn pool_as_is(&self, class: SizeClass) -> MutexGuard<'_, Pool> {
         self.pools[class.index()].lock().expect("no thread panics with a pool locked")
     }
 
     fn bytes_of(&self, pages: u64) -> usize {
         let pages = usize::try_from(pages).expect("a run fits the address space");
         pages * self.page_bytes
+    }
+}
+
+impl Deref for LockedPool<'_> {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl DerefMut for LockedPool<'_> {
+    fn deref_mut(&mut self) -> &mut Pool {
+        &mut self.pool
     }
 }

@@ -16,6 +16,7 @@ mod users;
 use crate::calls::{Bell, Calls};
 use crate::parker::{Given, Parker};
 use dsm_core::{Access, Answer, Call, ObjectId, Rank};
+use dsm_mem::block_signals;
 use entry::{Entry, Step, Take, Waiter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -162,6 +163,7 @@ impl Locks {
             (Take::Local, _) => shard.local += 1,
             (Take::Remote, _) => {
                 shard.remote += 1;
+                let _blocked = block_signals();
                 self.came().insert(thread.on_host(), object);
             }
             (Take::Own | Take::Used, Patience::Never) => return Err(LockError::Busy),
@@ -204,29 +206,39 @@ impl Locks {
         self.unlock(object)
     }
 
-    /// For the driver: this rank has this much of the token from now on.
-    pub(crate) fn lend(&self, object: ObjectId, access: Access) {
-        let mut shard = self.table.lock(object);
+    /// For the driver: this rank has this much of the token from now on. `None`: later.
+    pub(crate) fn lend(&self, object: ObjectId, access: Access) -> Option<()> {
+        let mut shard = self.table.try_lock(object)?;
         if !shard.is_closed {
             let step = self.entry(&mut shard, object).lend(access);
             self.carry_out(shard, object, step);
         }
+        Some(())
     }
 
     /// For the driver: another rank wants the token, of which only `keep` may stay here: `Read` if the
-    /// other only reads, so that readers of both have the lock at once, else `None`.
-    pub(crate) fn recall(&self, object: ObjectId, keep: Access) -> Recalled {
-        let mut shard = self.table.lock(object);
+    /// other only reads, so that readers of both have the lock at once, else `None`. No answer: later.
+    pub(crate) fn recall(&self, object: ObjectId, keep: Access) -> Option<Recalled> {
+        let mut shard = self.table.try_lock(object)?;
         let step = shard.entries.get_mut(&object).and_then(|entry| entry.recall(keep));
-        let Some(step) = step else { return Recalled::Kept };
+        let Some(step) = step else { return Some(Recalled::Kept) };
         self.carry_out(shard, object, step);
-        Recalled::Surrendered
+        Some(Recalled::Surrendered)
     }
 
-    /// For the driver: a thread of this rank that has a lock in a way that rules this access out; one that
-    /// waits itself, if there are several.
+    /// For the driver: what [`inspect`](Self::inspect) says. `None`: later.
+    pub(crate) fn try_inspect(&self, object: ObjectId, access: Access) -> Option<Option<Holder>> {
+        Some(self.holder_in(&*self.table.try_lock(object)?, object, access))
+    }
+
+    /// A thread of this rank that has a lock in a way that rules this access out; one that waits itself,
+    /// if there are several.
     pub(crate) fn inspect(&self, object: ObjectId, access: Access) -> Option<Holder> {
-        let shard = self.table.lock(object);
+        let _blocked = block_signals();
+        self.holder_in(&self.table.lock(object), object, access)
+    }
+
+    fn holder_in(&self, shard: &Locked, object: ObjectId, access: Access) -> Option<Holder> {
         let holders = shard.entries.get(&object)?.users().against(access);
         // With the shard locked, so that nobody is seen to wait for what it has.
         let waiting = self.waiting();
@@ -241,7 +253,7 @@ impl Locks {
     /// has it still.
     pub(crate) fn came_for(&self, thread: u32) -> Option<ObjectId> {
         let object = *self.came().get(&thread)?;
-        let shard = self.table.lock(object);
+        let shard = self.table.try_lock(object)?;
         let has = shard.entries.get(&object).is_some_and(|entry| entry.users().has(thread));
         drop(shard);
         if !has {
@@ -299,6 +311,7 @@ impl Locks {
         if shard.is_closed {
             return Err(LockError::Left);
         }
+        let blocked = block_signals();
         let parker = Arc::new(Parker::new());
         let waiter = Waiter { thread, mode, parker: Arc::clone(&parker) };
         if patience != Patience::Never {
@@ -307,6 +320,7 @@ impl Locks {
         }
         let step = self.entry(&mut shard, object).queue_up(waiter);
         self.carry_out(shard, object, step);
+        drop(blocked);
         let told = match patience {
             Patience::Forever => Ok(self.wait_long(object, &parker)),
             Patience::Until(deadline) => {
@@ -323,7 +337,7 @@ impl Locks {
     }
 
     /// A wait without end may be one of a cycle of them.
-    fn wait_long<T>(&self, object: ObjectId, parker: &Parker<T>) -> T {
+    fn wait_long<T: Copy>(&self, object: ObjectId, parker: &Parker<T>) -> T {
         for after in EXPLAIN_AFTER {
             if let Some(told) = self.wait_until(parker, Some(Instant::now() + after)) {
                 return told;
@@ -338,11 +352,11 @@ impl Locks {
         self.wait(parker)
     }
 
-    fn wait<T>(&self, parker: &Parker<T>) -> T {
+    fn wait<T: Copy>(&self, parker: &Parker<T>) -> T {
         self.wait_until(parker, None).expect("whoever waits without a deadline is told")
     }
 
-    fn wait_until<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+    fn wait_until<T: Copy>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
         match &self.calls {
             Some(calls) => calls.wait_for(parker, deadline),
             None => parker.wait_until(deadline),
@@ -378,6 +392,7 @@ impl Locks {
 
     /// Whether the thread was still in the queue, which it is not any more.
     fn walk_away(&self, object: ObjectId, thread: Thread) -> bool {
+        let _blocked = block_signals();
         let mut shard = self.table.lock(object);
         let entry = shard.entries.get_mut(&object);
         let Some(step) = entry.and_then(|entry| entry.walk_away(thread)) else { return false };
@@ -386,10 +401,13 @@ impl Locks {
         true
     }
 
-    /// Does what follows from a change of an entry, and unlocks its shard.
+    /// Does what follows from a change of an entry, and unlocks its shard. The driver waits for what is
+    /// locked here: no signal handler, which may wait for the driver, comes in between.
     fn carry_out(&self, mut shard: MutexGuard<'_, Locked>, object: ObjectId, step: Step) {
         let Step { admitted, surrenders, acquires, is_remote, leaves_blank } = step;
         let mut bell = Bell::Quiet;
+        let is_nothing = admitted.is_empty() && !surrenders && acquires.is_none();
+        let _blocked = (!is_nothing).then(block_signals);
         if let Some(calls) = &self.calls {
             if surrenders {
                 bell = bell.or(calls.queue(Call::Surrender { object, keep: Access::None }));

@@ -1,17 +1,23 @@
 //! How one thread of the program sleeps until another thread has something for it.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use rustix::event::Timespec;
+use rustix::thread::futex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// Where one thread waits for values that others hand it, in order.
+/// Where one thread waits for a few values that others hand it, in order.
 ///
-/// It does not use the thread's own park token, which belongs to the program.
+/// It does not use the thread's own park token, which belongs to the program. Nobody waits for a lock here:
+/// the driver gives, and the thread may be in a signal handler that waits for the driver.
 #[derive(Debug)]
 pub(crate) struct Parker<T> {
-    given: Mutex<VecDeque<T>>,
-    wake: Condvar,
+    /// Filled from the first on, each once.
+    slots: [OnceLock<T>; MOST_VALUES],
+    /// How many were taken, by the one thread that takes.
+    taken: AtomicUsize,
+    /// How many were given; the thread sleeps on it.
+    given: AtomicU32,
     /// Its thread waits for the events of the driver instead.
     is_led: AtomicBool,
 }
@@ -26,15 +32,24 @@ pub(crate) enum Given {
     ToLeader,
 }
 
-impl<T> Parker<T> {
+impl<T: Copy> Parker<T> {
     pub(crate) fn new() -> Self {
-        Self { given: Mutex::default(), wake: Condvar::new(), is_led: AtomicBool::new(false) }
+        Self {
+            slots: std::array::from_fn(|_| OnceLock::new()),
+            taken: AtomicUsize::new(0),
+            given: AtomicU32::new(0),
+            is_led: AtomicBool::new(false),
+        }
     }
 
-    /// Hands a value over and wakes the thread if it waits.
+    /// Hands a value over and wakes the thread if it waits. What is beyond the most that a call has goes
+    /// nowhere.
     pub(crate) fn give(&self, value: T) -> Given {
-        self.lock().push_back(value);
-        self.wake.notify_one();
+        if self.slots.iter().any(|slot| slot.set(value).is_ok()) {
+            self.given.fetch_add(1, SeqCst);
+            // Waking has no reason to fail; nobody may be there.
+            let _ = futex::wake(&self.given, futex::Flags::PRIVATE, 1);
+        }
         if self.is_led.load(SeqCst) { Given::ToLeader } else { Given::Seen }
     }
 
@@ -46,17 +61,29 @@ impl<T> Parker<T> {
 
     /// The next value, if one was given.
     pub(crate) fn take(&self) -> Option<T> {
-        self.lock().pop_front()
+        let taken = self.taken.load(SeqCst);
+        let value = self.slots.get(taken)?.get().copied()?;
+        self.taken.store(taken + 1, SeqCst);
+        Some(value)
     }
 
-    /// Waits for the next value; whoever knows of this place sees to it that there is one.
-    pub(crate) fn wait(&self) -> T {
-        let mut given = self.lock();
+    /// Waits for the next value until then; without a deadline there is always one.
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Option<T> {
+        if let Some(value) = self.spin() {
+            return Some(value);
+        }
         loop {
-            if let Some(value) = given.pop_front() {
-                return value;
+            let given = self.given.load(SeqCst);
+            if let Some(value) = self.take() {
+                return Some(value);
             }
-            given = self.wake.wait(given).unwrap_or_else(PoisonError::into_inner);
+            let left = match deadline {
+                Some(deadline) => Some(deadline.checked_duration_since(Instant::now())?),
+                None => None,
+            };
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            // Woken, interrupted or late: the next round finds out.
+            let _ = futex::wait(&self.given, futex::Flags::PRIVATE, given, timeout.as_ref());
         }
     }
 
@@ -72,28 +99,8 @@ impl<T> Parker<T> {
         }
         None
     }
-
-    /// Waits for the next value until then; without a deadline there is always one.
-    pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Option<T> {
-        if let Some(value) = self.spin() {
-            return Some(value);
-        }
-        let Some(deadline) = deadline else { return Some(self.wait()) };
-        let mut given = self.lock();
-        loop {
-            if let Some(value) = given.pop_front() {
-                return Some(value);
-            }
-            let left = deadline.checked_duration_since(Instant::now())?;
-            let woken = self.wake.wait_timeout(given, left);
-            given = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// No thread can panic halfway through a change of the queue.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
+/// A wait at a condition variable is answered twice, and once more when the rank leaves.
+const MOST_VALUES: usize = 3;
 const SPIN: Duration = Duration::from_micros(20);

@@ -5,9 +5,13 @@
 //! itself, and while it waits for its answer it is the *leader*: it waits for the driver's events, and
 //! the driver's thread does not (Schmidt and others, "Leader/Followers Pattern", PLoP 2000, with one
 //! follower that is always there and never woken while somebody leads).
+//!
+//! Signal handlers may touch shared memory, and then wait for a page. A thread that runs the driver blocks
+//! signals, but for the moment in which it sleeps and has taken nothing; and as long as a thread is stopped
+//! on a page the driver's thread serves beside the leader, which may be that thread.
 
 use crate::calls::Calls;
-use crate::driver::{Driver, end_rank};
+use crate::driver::{BED, Driver, end_rank};
 use crate::fatal::Fatal;
 use crate::locks::Locks;
 use crate::parker::Parker;
@@ -17,7 +21,7 @@ use dsm_mem::block_signals;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -35,13 +39,13 @@ pub(crate) struct Service {
     driver: Mutex<Option<Driver>>,
     /// The driver's events.
     epoll: Arc<OwnedFd>,
-    /// Where the driver's thread sleeps: readable when there are events and nobody leads.
+    /// Where the driver's thread sleeps: readable when there are faults, or events and nobody leads.
     bed: OwnedFd,
     calls: Arc<Calls>,
     locks: Arc<Locks>,
     supervisor: Option<Arc<Supervisor>>,
-    /// Changed together with what `bed` watches.
-    lead: Mutex<()>,
+    /// Whether the driver's thread serves although somebody leads. Changed together with what `bed` watches.
+    beside: Mutex<bool>,
     is_led: AtomicBool,
     /// Another thread has something for the leader.
     leader_is_called: AtomicBool,
@@ -62,8 +66,9 @@ impl Service {
         };
         let epoll = driver.events();
         let bed = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
-        epoll::add(&bed, &*epoll, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
+        epoll::add(&bed, &*epoll, epoll::EventData::new_u64(BED), epoll::EventFlags::IN)
             .map_err(system("epoll_ctl"))?;
+        driver.watch_faults(&bed)?;
         let service = Arc::new(Self {
             rank: driver.rank(),
             epoll,
@@ -72,7 +77,7 @@ impl Service {
             calls: Arc::clone(calls),
             locks: Arc::clone(locks),
             supervisor,
-            lead: Mutex::default(),
+            beside: Mutex::default(),
             is_led: AtomicBool::new(false),
             leader_is_called: AtomicBool::new(false),
             spin,
@@ -100,10 +105,14 @@ impl Service {
                 break driver;
             }
             if !self.spin(&mut events, Waits::Driver) {
-                self.sleep(&self.bed, &mut Vec::with_capacity(1), None);
-                self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
+                self.sleep(&self.bed, &mut events, None);
             }
-            self.guarded(&mut self.driver(), |driver| driver.take(events.drain(..)));
+            self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
+            let mut driver = self.driver();
+            self.guarded(&mut driver, |driver| driver.take(events.drain(..)));
+            let are_stopped = driver.as_ref().is_some_and(Driver::has_stopped_threads);
+            drop(driver);
+            self.serve_beside(are_stopped);
             if self.leader_is_called.load(SeqCst) && self.is_led.load(SeqCst) {
                 // The event that was meant for the leader may be one of those.
                 self.calls.wake_driver();
@@ -134,7 +143,11 @@ impl Service {
 
     /// Waits for what the parker is given, until the deadline if there is one. Runs the driver meanwhile,
     /// unless another thread of the program does.
-    pub(crate) fn wait_for<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+    pub(crate) fn wait_for<T: Copy>(
+        &self,
+        parker: &Parker<T>,
+        deadline: Option<Instant>,
+    ) -> Option<T> {
         if !self.begin_to_lead() {
             return parker.wait_until(deadline);
         }
@@ -150,8 +163,9 @@ impl Service {
         }
     }
 
-    fn lead<T>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Led<T> {
+    fn lead<T: Copy>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Led<T> {
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        let blocked = block_signals();
         loop {
             parker.expect_by_leader(true);
             if let Some(value) = parker.take() {
@@ -165,14 +179,14 @@ impl Service {
             if !self.spin(&mut events, Waits::Leader) {
                 let left =
                     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-                self.sleep(&self.epoll, &mut events, timeout.as_ref());
+                // A signal handler can only come in here, where nothing was taken.
+                blocked.wait_readable(self.epoll.as_fd(), left);
+                self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
             }
             parker.expect_by_leader(false);
             if events.is_empty() {
                 continue;
             }
-            let _blocked = block_signals();
             let mut driver = self.driver();
             self.guarded(&mut driver, |driver| driver.take(events.drain(..)));
             if driver.as_ref().is_none_or(Driver::is_complete) {
@@ -191,23 +205,38 @@ impl Service {
         if self.is_led.load(SeqCst) {
             return false;
         }
-        let _changing = self.lead.lock().expect(POISONED);
+        let beside = self.beside();
         if self.is_led.swap(true, SeqCst) {
             return false;
         }
-        self.watch_in_bed(epoll::EventFlags::empty());
+        if !*beside {
+            self.watch_in_bed(epoll::EventFlags::empty());
+        }
         true
     }
 
     fn end_to_lead(&self) {
-        let _changing = self.lead.lock().expect(POISONED);
+        let _changing = self.beside();
         self.leader_is_called.store(false, SeqCst);
         self.is_led.store(false, SeqCst);
         self.watch_in_bed(epoll::EventFlags::IN);
     }
 
+    /// The driver's thread serves beside a leader from now on, or does not any more.
+    fn serve_beside(&self, wanted: bool) {
+        let mut beside = self.beside();
+        if std::mem::replace(&mut *beside, wanted) != wanted && self.is_led.load(SeqCst) {
+            let events = epoll::EventFlags::IN;
+            self.watch_in_bed(if wanted { events } else { epoll::EventFlags::empty() });
+        }
+    }
+
+    fn beside(&self) -> MutexGuard<'_, bool> {
+        self.beside.lock().expect(POISONED)
+    }
+
     fn watch_in_bed(&self, flags: epoll::EventFlags) {
-        epoll::modify(&self.bed, &*self.epoll, epoll::EventData::new_u64(0), flags)
+        epoll::modify(&self.bed, &*self.epoll, epoll::EventData::new_u64(BED), flags)
             .expect("what is watched can be watched otherwise");
     }
 
@@ -217,10 +246,14 @@ impl Service {
         if self.spin.is_zero() {
             return false;
         }
+        let on = match who {
+            Waits::Driver => &self.bed,
+            Waits::Leader => &*self.epoll,
+        };
         let begun = Instant::now();
         let mut now = begun;
         while now - begun < self.spin && (who == Waits::Leader || !self.is_led.load(SeqCst)) {
-            self.sleep(&self.epoll, events, Some(&AT_ONCE));
+            self.sleep(on, events, Some(&AT_ONCE));
             if !events.is_empty() {
                 return true;
             }

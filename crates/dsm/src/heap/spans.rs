@@ -1,8 +1,10 @@
 use super::size_class::SizeClass;
+use dsm_mem::block_signals;
 use std::collections::BTreeMap;
 use std::sync::{RwLock, RwLockWriteGuard};
 
-/// What the runs of an arena are used for, by address.
+/// What the runs of an arena are used for, by address. The driver asks too, so that no signal handler, which
+/// may wait for the driver, runs on a thread that has them locked.
 ///
 /// Invariant: spans do not overlap, because runs do not.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(crate) enum Kind {
 impl Spans {
     pub(crate) fn insert(&self, run: usize, bytes: usize, kind: Kind) {
         let span = Span { end: run + bytes, kind };
+        let _blocked = block_signals();
         let earlier = self.write().insert(run, span);
         assert!(earlier.is_none(), "a run is handed out once until it is given back: {run:#x}");
     }
@@ -41,6 +44,7 @@ impl Spans {
     }
 
     pub(crate) fn remove(&self, run: usize) {
+        let _blocked = block_signals();
         self.write().remove(&run);
     }
 

@@ -31,9 +31,22 @@ impl Table {
     }
 
     pub(super) fn lock(&self, object: ObjectId) -> MutexGuard<'_, Locked> {
+        self.shard(object).lock()
+    }
+
+    fn shard(&self, object: ObjectId) -> &Shard {
         // The map inside uses the lowest and the highest bits.
-        let at = usize::from(spread(object.0).to_le_bytes()[5]);
-        self.shards[at].lock()
+        &self.shards[usize::from(spread(object.0).to_le_bytes()[5])]
+    }
+
+    /// For the driver, which must not wait for a thread of the program: the thread may be in a signal
+    /// handler that waits for the driver. `None` if the shard does not become free at once.
+    pub(super) fn try_lock(&self, object: ObjectId) -> Option<MutexGuard<'_, Locked>> {
+        let shard = self.shard(object);
+        (0..TRIES).find_map(|_| {
+            std::hint::spin_loop();
+            shard.0.try_lock().ok()
+        })
     }
 
     /// All shards, one after the other.
@@ -75,5 +88,7 @@ fn spread(number: u64) -> u64 {
 
 /// 2^64 divided by the golden ratio.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// A thread has a shard for some tens of nanoseconds, unless it is interrupted.
+const TRIES: usize = 1000;
 /// As many as a byte selects.
 const SHARDS: usize = 256;

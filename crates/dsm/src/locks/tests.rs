@@ -5,7 +5,7 @@ mod ranks;
 mod readers;
 mod recalls;
 
-use super::{Holder, LockError, Locks, Mode, Patience, Taken};
+use super::{Holder, LockError, Locks, Mode, Patience, Recalled, Taken};
 use crate::calls::Calls;
 use dsm_core::{Access, Answer, Call, CallId, ObjectId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,7 +31,7 @@ impl Rank {
     /// A rank that has the lock's token already.
     fn with(access: Access) -> Self {
         let rank = Self::new();
-        rank.locks.lend(LOCK, access);
+        lend(&rank.locks, LOCK, access);
         rank
     }
 
@@ -174,7 +174,7 @@ fn the_first_asks_the_engine_and_the_others_queue_up() {
     });
     rank.until_waiting(2);
     assert_eq!(rank.asked(), [acquire(Access::Write)]);
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     assert_eq!(got(&first), Ok(()));
     rank.asks_nothing();
     rank.until_waiting(1);
@@ -304,7 +304,7 @@ fn a_token_that_comes_too_late_stays() {
     // It is still under way: nobody asks again.
     assert_eq!(rank.locks.lock(LOCK, Mode::Write, soon()), Err(LockError::TimedOut));
     rank.asks_nothing();
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     assert_eq!(rank.locks.lock(LOCK, Mode::Write, Patience::Never), Ok(()));
     rank.asks_nothing();
 }
@@ -323,7 +323,7 @@ fn trying_asks_where_the_token_is() {
     rank.calls.answer(asked[1].0, Answer::Done);
     let again = rank.asked_by();
     assert_eq!(again[0].1, probe);
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     rank.calls.answer(again[0].0, Answer::Done);
     assert_eq!(got(&tried), Ok(()));
     assert_eq!(rank.locks.waits(), [], "who tries does not wait");
@@ -341,7 +341,7 @@ fn trying_what_another_rank_has_is_busy() {
         .answer(asked[1].0, Answer::Held { rank: dsm_core::Rank(1), thread: 7, waits_for: None });
     assert_eq!(got(&tried), Err(LockError::Busy));
     // The token comes nevertheless, and stays.
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     assert_eq!(rank.locks.destroy(LOCK), Ok(()));
     rank.asks_nothing();
 }
@@ -353,7 +353,7 @@ fn trying_is_busy_when_a_thread_in_front_got_it() {
     assert_eq!(rank.asked(), [acquire(Access::Write)]);
     let tried = rank.on_thread(|locks| locks.lock(LOCK, Mode::Write, Patience::Never));
     let probe = rank.asked_by()[0];
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     rank.calls.answer(probe.0, Answer::Done);
     assert_eq!(got(&tried), Err(LockError::Busy));
     rank.asks_nothing();
@@ -406,10 +406,26 @@ fn who_waits_for_what_is_known() {
     assert_eq!(rank.locks.inspect(LOCK, Access::Read), Some(holder));
     assert_eq!(rank.locks.inspect(other, Access::Write), None);
     // Who has what it waited for waits no more.
-    rank.locks.lend(other, Access::Read);
+    lend(&rank.locks, other, Access::Read);
     assert_eq!(rank.locks.inspect(LOCK, Access::Write), Some(Holder { thread, waits_for: None }));
     assert_eq!(rank.locks.waits(), []);
 }
 
 const LOCK: ObjectId = ObjectId(4096);
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// As the driver does: later, if a thread is in the way.
+fn lend(locks: &Locks, object: ObjectId, access: Access) {
+    while locks.lend(object, access).is_none() {
+        thread::yield_now();
+    }
+}
+
+fn recall(locks: &Locks, object: ObjectId, keep: Access) -> Recalled {
+    loop {
+        match locks.recall(object, keep) {
+            Some(recalled) => return recalled,
+            None => thread::yield_now(),
+        }
+    }
+}

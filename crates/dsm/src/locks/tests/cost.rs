@@ -1,4 +1,4 @@
-use super::{LOCK, Rank};
+use super::{LOCK, Rank, lend};
 use crate::locks::entry::Entry;
 use crate::locks::{Mode, Patience};
 use dsm_core::{Access, ObjectId};
@@ -12,7 +12,7 @@ fn many_idle_locks_are_small() {
     let rank = Rank::new();
     for number in 0..LOCKS {
         // Embedded in structures of three lines of the cache.
-        rank.locks.lend(ObjectId(number * 24), Access::Write);
+        lend(&rank.locks, ObjectId(number * 24), Access::Write);
         rank.locks.lock(ObjectId(number * 24), Mode::Write, Patience::Never).unwrap();
     }
     for number in 0..LOCKS {
@@ -38,7 +38,7 @@ fn a_cached_lock_is_cheap() {
     const TURNS: u32 = 200_000;
     let rank = Rank::with(Access::Write);
     for number in 0..1000 {
-        rank.locks.lend(ObjectId(number * 24), Access::Write);
+        lend(&rank.locks, ObjectId(number * 24), Access::Write);
     }
     let ns = |turn: &dyn Fn(u64)| {
         let start = Instant::now();

@@ -1,6 +1,6 @@
 //! Several ranks of several threads each, with one thread that stands for all their engines.
 
-use super::{DEADLINE, Rank, got};
+use super::{DEADLINE, Rank, got, lend, recall};
 use crate::locks::{LockError, Mode, Patience, Recalled};
 use dsm_core::{Access, Answer, BarrierKind, Call, ObjectId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -72,7 +72,7 @@ impl Engines {
         let left = if wanted == Access::Read { Access::Read } else { Access::None };
         token.lent.insert(rank, left);
         if left > Access::None {
-            self.ranks[rank].locks.lend(object, left);
+            lend(&self.ranks[rank].locks, object, left);
         }
         self.advance(object);
     }
@@ -96,10 +96,10 @@ impl Engines {
             let others = lent.into_iter().filter(|(other, has)| *other != rank && *has > keep);
             for (other, _) in others {
                 let told = if self.recalls == Recalls::Whole { Access::None } else { keep };
-                if self.ranks[other].locks.recall(object, told) == Recalled::Surrendered {
+                if recall(&self.ranks[other].locks, object, told) == Recalled::Surrendered {
                     self.tokens.get_mut(&object).unwrap().lent.insert(other, keep);
                     if told < keep {
-                        self.ranks[other].locks.lend(object, keep);
+                        lend(&self.ranks[other].locks, object, keep);
                     }
                 }
             }
@@ -113,7 +113,7 @@ impl Engines {
                 token.lent.iter().all(|(other, has)| *other == rank || *has == Access::None);
             let right = if is_alone { Access::Write } else { wanted };
             token.lent.insert(rank, right);
-            self.ranks[rank].locks.lend(object, right);
+            lend(&self.ranks[rank].locks, object, right);
         }
     }
 }

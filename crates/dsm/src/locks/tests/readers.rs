@@ -1,4 +1,4 @@
-use super::{Apart, LOCK, Rank, acquire, got, soon, surrender};
+use super::{Apart, LOCK, Rank, acquire, got, lend, recall, soon, surrender};
 use crate::locks::{LockError, Mode, Patience, Recalled};
 use dsm_core::Access;
 
@@ -49,7 +49,7 @@ fn a_reader_may_read_again_whoever_waits() {
     rank.locks.lock(LOCK, Mode::Read, Patience::Forever).unwrap();
     let writer = rank.lock_behind(Mode::Write);
     assert_eq!(rank.asked(), [acquire(Access::Write)]);
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
     for _ in 0..40 {
         rank.locks.lock(LOCK, Mode::Read, Patience::Forever).unwrap();
     }
@@ -67,7 +67,7 @@ fn a_reader_may_read_again_whoever_waits() {
     assert_eq!(rank.locks.unlock(LOCK), Err(LockError::NotHolder));
     // What the writer needs is under way since before.
     assert_eq!(rank.asked(), [surrender()]);
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     assert_eq!(got(&writer), Ok(()));
 }
 
@@ -77,12 +77,12 @@ fn a_lesser_right_lets_readers_in_and_asks_for_the_writer_behind() {
     let reader = rank.lock_apart(Mode::Read);
     let writer = rank.lock_behind(Mode::Write);
     assert_eq!(rank.asked(), [acquire(Access::Read)]);
-    rank.locks.lend(LOCK, Access::Read);
+    lend(&rank.locks, LOCK, Access::Read);
     rank.until_waiting(1);
     assert_eq!(rank.asked(), [acquire(Access::Write)]);
     reader.unlock();
     rank.until_waiting(1);
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     assert_eq!(got(&writer), Ok(()));
 }
 
@@ -92,7 +92,7 @@ fn an_upgrade_waits_for_the_readers_of_this_rank() {
     let reader = rank.lock_apart(Mode::Read);
     let writer = rank.lock_behind(Mode::Write);
     assert_eq!(rank.asked(), [acquire(Access::Write)]);
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     rank.until_waiting(1);
     reader.unlock();
     assert_eq!(got(&writer), Ok(()));
@@ -103,13 +103,13 @@ fn an_upgrade_waits_for_the_readers_of_this_rank() {
 fn readers_stay_when_another_rank_only_reads() {
     let rank = Rank::with(Access::Write);
     let reader = rank.lock_apart(Mode::Read);
-    assert_eq!(rank.locks.recall(LOCK, Access::Read), Recalled::Surrendered);
+    assert_eq!(recall(&rank.locks, LOCK, Access::Read), Recalled::Surrendered);
     assert_eq!(rank.locks.inspect(LOCK, Access::Read), None);
     assert!(rank.locks.inspect(LOCK, Access::Write).is_some());
     let second = rank.lock_apart(Mode::Read);
     assert_eq!(rank.locks.waits(), []);
     rank.asks_nothing();
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
     reader.unlock();
     rank.asks_nothing();
     second.unlock();
@@ -120,11 +120,11 @@ fn readers_stay_when_another_rank_only_reads() {
 fn a_reader_of_this_rank_waits_for_the_reader_of_the_other() {
     let rank = Rank::with(Access::Write);
     let writer = rank.lock_apart(Mode::Write);
-    assert_eq!(rank.locks.recall(LOCK, Access::Read), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::Read), Recalled::Kept);
     let reader = rank.lock_behind(Mode::Read);
     writer.unlock();
     // The other rank's reader is not kept out by this one, which enters when the rest of the token is lent.
     assert_eq!(rank.asked(), [surrender(), acquire(Access::Read)]);
-    rank.locks.lend(LOCK, Access::Read);
+    lend(&rank.locks, LOCK, Access::Read);
     assert_eq!(got(&reader), Ok(()));
 }

@@ -1,4 +1,4 @@
-use super::{Apart, LOCK, Rank, acquire, eventually, got, surrender};
+use super::{Apart, LOCK, Rank, acquire, eventually, got, lend, recall, surrender};
 use crate::locks::entry::LOCAL_HANDOVERS;
 use crate::locks::{Mode, Patience, Recalled};
 use dsm_core::Access;
@@ -11,7 +11,7 @@ fn an_idle_token_goes_at_once_and_leaves_nothing() {
     let rank = Rank::with(Access::Write);
     rank.locks.lock(LOCK, Mode::Write, Patience::Forever).unwrap();
     rank.locks.unlock(LOCK).unwrap();
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Surrendered);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Surrendered);
     rank.asks_nothing();
     assert_eq!(rank.locks.table.all().map(|shard| shard.entries.len()).sum::<usize>(), 0);
     let next = rank.lock_behind(Mode::Write);
@@ -23,12 +23,12 @@ fn an_idle_token_goes_at_once_and_leaves_nothing() {
 fn a_token_in_use_goes_when_it_is_unlocked() {
     let rank = Rank::with(Access::Write);
     rank.locks.lock(LOCK, Mode::Write, Patience::Forever).unwrap();
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
     rank.asks_nothing();
     rank.locks.unlock(LOCK).unwrap();
     // The engine has not heard of it yet, and may recall what it believes to be lent.
-    assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
+    assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
     assert_eq!(rank.asked(), [surrender()]);
     assert_eq!(rank.locks.table.all().map(|shard| shard.entries.len()).sum::<usize>(), 0);
 }
@@ -40,7 +40,7 @@ fn who_waits_for_a_token_that_went_asks_behind_it() {
         (0..LOCAL_HANDOVERS + 3).map(|_| rank.lock_apart(Mode::Write)).collect();
     for _ in 0..LOCAL_HANDOVERS {
         // The engine says so again whenever another demand comes.
-        assert_eq!(rank.locks.recall(LOCK, Access::None), Recalled::Kept);
+        assert_eq!(recall(&rank.locks, LOCK, Access::None), Recalled::Kept);
         threads.pop_front().unwrap().unlock();
         rank.asks_nothing();
     }
@@ -49,7 +49,7 @@ fn who_waits_for_a_token_that_went_asks_behind_it() {
     assert_eq!(rank.asked(), [surrender(), acquire(Access::Write)]);
     rank.until_waiting(2);
     // The bound is for each time the token is here.
-    rank.locks.lend(LOCK, Access::Write);
+    lend(&rank.locks, LOCK, Access::Write);
     threads.into_iter().for_each(Apart::unlock);
     rank.asks_nothing();
 }
@@ -92,8 +92,8 @@ fn handovers_under_recall(mode: Mode) {
         if asked.is_empty() {
             assert_eq!(rank.asked(), [acquire(mode.access())]);
         }
-        rank.locks.lend(LOCK, Access::Write);
-        let recalled = rank.locks.recall(LOCK, Access::None);
+        lend(&rank.locks, LOCK, Access::Write);
+        let recalled = recall(&rank.locks, LOCK, Access::None);
         let before = taken.load(SeqCst);
         if recalled == Recalled::Kept {
             eventually("the token goes", || rank.locks.inspect(LOCK, Access::Write).is_none());
