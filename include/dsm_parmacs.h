@@ -64,6 +64,8 @@ int dsm_parmacs_rank(void);
 
 /* G_MALLOC, NU_MALLOC: zeroed shared memory; NULL, and a line on stderr, if there is none left. */
 void *dsm_parmacs_malloc(size_t bytes);
+
+/* G_FREE, NU_FREE, free: frees that, and memory of malloc too. */
 void dsm_parmacs_free(void *memory);
 
 void dsm_parmacs_lock_init(dsm_parmacs_lock_t *locks, size_t count, const char *file, int line);

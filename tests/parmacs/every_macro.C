@@ -81,6 +81,9 @@ int main(void)
     memory = NU_MALLOC(100, 1); NU_FREE(memory, 100);
     memory = NU_MALLOC_F(100); NU_FREE(memory)
     memory = NU_MALLOC_F(100, 1); NU_FREE(memory)
+    memory = G_MALLOC(100) free(memory);
+    memory = malloc(100); free(memory);
+    memory = malloc(100); G_FREE(memory)
     SET_HOME(memory, 1) ALLOCATE_PAGE(memory, 1) ALLOCATE_RANGE(memory, 1, 2) RESET_STATISTICS
     LOCKINIT(shared->lock) NLOCKINIT(shared->nlock) ALOCKINIT(shared->locks, 3) CONDVARINIT(shared->cond)
     SEMINIT(shared->sem, 1) PAUSEINIT(shared->pause) SETPAUSE(shared->pause) CLEARPAUSE(shared->pause)

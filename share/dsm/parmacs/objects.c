@@ -222,7 +222,10 @@ void *dsm_parmacs_malloc(size_t bytes)
 
 void dsm_parmacs_free(void *memory)
 {
-    dsm_free(memory);
+    if (dsm_is_shared(memory))
+        dsm_free(memory);
+    else
+        free(memory);
 }
 
 unsigned long dsm_parmacs_clock(void)
