@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -5,20 +6,31 @@ use std::ptr;
 use std::time::Duration;
 
 /// A set of signals a thread does not take.
+#[derive(Clone, Copy)]
 pub(crate) struct Mask(libc::sigset_t);
 
 /// As long as it lives, the thread that made it takes no signal but those its instructions raise.
 #[must_use = "the signals are blocked as long as it lives"]
 pub struct Blocked {
-    before: Mask,
     /// A mask belongs to a thread.
     _of_this_thread: PhantomData<*const ()>,
+}
+
+thread_local! {
+    /// How many [`Blocked`] there are; only the first and the last change the mask.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// The mask before the first.
+    static BEFORE: Cell<Option<Mask>> = const { Cell::new(None) };
 }
 
 /// Keeps the program's signal handlers, which may touch shared memory, from running on this thread while
 /// it does what serving such an access needs.
 pub fn block_signals() -> Blocked {
-    Blocked { before: block_asynchronous(), _of_this_thread: PhantomData }
+    if DEPTH.get() == 0 {
+        BEFORE.set(Some(block_asynchronous()));
+    }
+    DEPTH.set(DEPTH.get() + 1);
+    Blocked { _of_this_thread: PhantomData }
 }
 
 impl Blocked {
@@ -32,15 +44,21 @@ impl Blocked {
             tv_nsec: timeout.subsec_nanos().into(),
         });
         let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let before = BEFORE.get().map_or(empty_set(), |mask| mask.0);
         // SAFETY: one pollfd is valid for reads and writes; the timeout is null or valid for reads; the mask
         // is initialised. Whatever the result is, the caller looks for itself.
-        unsafe { libc::ppoll(&raw mut fds, 1, timeout, &raw const self.before.0) };
+        unsafe { libc::ppoll(&raw mut fds, 1, timeout, &raw const before) };
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        restore(&self.before);
+        DEPTH.set(DEPTH.get() - 1);
+        if DEPTH.get() == 0
+            && let Some(before) = BEFORE.take()
+        {
+            restore(&before);
+        }
     }
 }
 

@@ -392,7 +392,11 @@ impl Driver {
                 self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
             }
             Output::Resume { page } => {
-                if let Some(faults) = &self.faults {
+                // Nobody is known to be stopped when a page was fetched ahead. Whoever stopped meanwhile
+                // is let go when its fault is read.
+                if let Some(faults) = &self.faults
+                    && self.waits.contains_key(&page)
+                {
                     faults.resume(page)?;
                 }
                 self.note_resume(page);

@@ -18,6 +18,7 @@ pub(crate) struct Parker<T> {
     taken: AtomicUsize,
     /// How many were given; the thread sleeps on it.
     given: AtomicU32,
+    is_asleep: AtomicBool,
     /// Its thread waits for the events of the driver instead.
     is_led: AtomicBool,
 }
@@ -38,6 +39,7 @@ impl<T: Copy> Parker<T> {
             slots: std::array::from_fn(|_| OnceLock::new()),
             taken: AtomicUsize::new(0),
             given: AtomicU32::new(0),
+            is_asleep: AtomicBool::new(false),
             is_led: AtomicBool::new(false),
         }
     }
@@ -47,8 +49,10 @@ impl<T: Copy> Parker<T> {
     pub(crate) fn give(&self, value: T) -> Given {
         if self.slots.iter().any(|slot| slot.set(value).is_ok()) {
             self.given.fetch_add(1, SeqCst);
-            // Waking has no reason to fail; nobody may be there.
-            let _ = futex::wake(&self.given, futex::Flags::PRIVATE, 1);
+            if self.is_asleep.load(SeqCst) {
+                // Waking has no reason to fail.
+                let _ = futex::wake(&self.given, futex::Flags::PRIVATE, 1);
+            }
         }
         if self.is_led.load(SeqCst) { Given::ToLeader } else { Given::Seen }
     }
@@ -72,6 +76,13 @@ impl<T: Copy> Parker<T> {
         if let Some(value) = self.spin() {
             return Some(value);
         }
+        self.is_asleep.store(true, SeqCst);
+        let value = self.sleep_until(deadline);
+        self.is_asleep.store(false, SeqCst);
+        value
+    }
+
+    fn sleep_until(&self, deadline: Option<Instant>) -> Option<T> {
         loop {
             let given = self.given.load(SeqCst);
             if let Some(value) = self.take() {
