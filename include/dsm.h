@@ -173,7 +173,8 @@ typedef char dsm_objects_have_8_bytes_[sizeof(dsm_mutex_t) == 8 && sizeof(dsm_co
  *
  * init      checks the address and does nothing else.
  * lock      EDEADLK  the caller holds it.
- * trylock   EBUSY    somebody holds it, possibly the caller. Exact: it asks the other ranks, 2 messages each at most.
+ * trylock   EBUSY    somebody holds it, possibly the caller. Exact, and so dearer than lock for a mutex that is not at
+ *           this rank: it asks the other ranks whether they hold it.
  * timedlock EDEADLK  the caller holds it. ETIMEDOUT  not to be had before that point in time.
  * unlock    EPERM    the caller does not hold it.
  * destroy   EBUSY    somebody holds it.

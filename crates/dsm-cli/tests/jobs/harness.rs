@@ -83,7 +83,9 @@ impl Place {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, options: &[&str], program: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dsmexec"));
         command.args(options).arg("machines").args(program).current_dir(self.dir.path());
-        for name in ["DSM_BIN", "DSM_SSH", "DSM_SIZE", "DSM_BASE", "DSM_FAULT", "NO_COLOR"] {
+        let settings =
+            ["DSM_BIN", "DSM_SSH", "DSM_SIZE", "DSM_HEAP", "DSM_BASE", "DSM_FAULT", "NO_COLOR"];
+        for name in settings {
             command.env_remove(name);
         }
         command

@@ -1,6 +1,7 @@
 //! dsmexec and dsmwrap as real processes on this machine. What needs an sshd is in `tests/lab`.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what a test takes for granted fails the test")]
+#![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
 mod arguments;
 mod doctor;
@@ -9,5 +10,6 @@ mod harness;
 mod input;
 mod other_shell;
 mod output;
+mod programs;
 mod refusals;
 mod wrapper;
