@@ -37,5 +37,5 @@ pub use operation::Operation;
 pub use probe::{Finding, probe};
 pub use process::{end_process, inherited_fd};
 pub use region::{Layout, Region, RegionError};
-pub use signals::{Blocked, block_signals};
+pub use signals::{Blocked, block_signals, unblock_signals};
 pub use words::{Word, WordsError};

@@ -210,6 +210,19 @@ impl Region {
         })
     }
 
+    /// Writes bytes of a page into the service view, from the byte at `offset` of the page on.
+    ///
+    /// # Panics
+    /// If they do not end inside the page.
+    pub fn write_page(&self, page: PageId, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= self.page_bytes, "what is written ends inside the page");
+        let into = self.service.at(self.offset_of(page) + offset, bytes.len());
+        // SAFETY: `into` is valid for writes of that many bytes, inside the service view, which stays mapped
+        // while `self` is borrowed, and which is no Rust object that `bytes` could be part of. Its memory is
+        // only accessed by atomics and system calls, and by nobody while the content of a page comes in.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), into, bytes.len()) };
+    }
+
     /// Sends `header` and then the whole page from the service view in one message, without waiting.
     /// Returns how many bytes the socket took, counted from the header's first.
     ///

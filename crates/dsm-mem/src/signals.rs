@@ -33,6 +33,14 @@ pub fn block_signals() -> Blocked {
     Blocked { _of_this_thread: PhantomData }
 }
 
+/// Lets this thread take the signals again that [`block_signals`] keeps from it, whatever it does still: for a
+/// process that is about to end.
+pub fn unblock_signals() {
+    if let Some(before) = BEFORE.get() {
+        restore(&before);
+    }
+}
+
 impl Blocked {
     /// Waits until the descriptor is readable, or as long as `timeout` says, or until a signal that is
     /// blocked otherwise has run its handler. Outside this wait no handler runs, so whoever has taken

@@ -16,16 +16,29 @@ pub struct Connection {
     stream: TcpStream,
     limits: Limits,
     inbound: Inbound,
+    buffer: Buffer,
+    /// The socket gave less than there was room for.
+    is_drained: bool,
+    is_ending: bool,
     outbound: Vec<u8>,
     sent: usize,
     /// The socket took less than it was given.
     is_blocked: bool,
 }
 
+/// What comes next.
 #[derive(Debug)]
 enum Inbound {
-    Header { bytes: [u8; HEADER_BYTES], filled: usize },
+    Header,
     Content { message: Message, page: PageId, filled: usize },
+}
+
+/// What was read from the socket and not looked at yet: many small messages come with one system call.
+#[derive(Debug)]
+struct Buffer {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
 }
 
 /// What the peer's bytes give next.
@@ -81,45 +94,72 @@ impl Connection {
     pub fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let inbound = Inbound::empty();
-        Ok(Self { stream, limits, inbound, outbound: Vec::new(), sent: 0, is_blocked: false })
+        Ok(Self {
+            stream,
+            limits,
+            inbound: Inbound::Header,
+            buffer: Buffer::new(),
+            is_drained: false,
+            is_ending: false,
+            outbound: Vec::new(),
+            sent: 0,
+            is_blocked: false,
+        })
     }
 
-    /// The next thing the peer's bytes give.
+    /// The next thing the peer's bytes give. After [`Received::Nothing`] an event tells of more, also when
+    /// it tells of each arrival once only.
     ///
     /// # Errors
     /// If the socket fails or the peer breaks the format.
     pub fn receive(&mut self) -> Result<Received, ConnectionError> {
         loop {
-            match &mut self.inbound {
-                &mut Inbound::Content { page, filled, .. } => {
-                    return Ok(Received::Content { page, offset: filled });
+            if let Inbound::Content { page, filled, .. } = self.inbound {
+                return Ok(Received::Content { page, offset: filled });
+            }
+            if let Some(header) = self.buffer.take_header() {
+                let message = wire::decode(&header, &self.limits)?;
+                match message.attached_page() {
+                    Some(page) => self.inbound = Inbound::Content { message, page, filled: 0 },
+                    None => return Ok(Received::Message(message)),
                 }
-                Inbound::Header { bytes, filled } => {
-                    let room = &mut bytes[*filled..];
-                    match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
-                        Ok((0, _)) => return Ok(Received::Closed),
-                        Ok((count, _)) => *filled += count,
-                        Err(rustix::io::Errno::AGAIN) => return Ok(Received::Nothing),
-                        Err(rustix::io::Errno::INTR) => continue,
-                        Err(source) => return Err(socket_error("recv", source.into())),
-                    }
-                    if *filled < HEADER_BYTES {
-                        continue;
-                    }
-                    let message = wire::decode(bytes, &self.limits)?;
-                    match message.attached_page() {
-                        Some(page) => {
-                            self.inbound = Inbound::Content { message, page, filled: 0 };
-                        }
-                        None => {
-                            self.inbound = Inbound::empty();
-                            return Ok(Received::Message(message));
-                        }
-                    }
+                continue;
+            }
+            if std::mem::take(&mut self.is_drained) && !self.is_ending {
+                return Ok(Received::Nothing);
+            }
+            let room = self.buffer.room();
+            let asked = room.len();
+            match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
+                Ok((0, _)) => return Ok(Received::Closed),
+                Ok((count, _)) => {
+                    self.buffer.filled(count);
+                    self.is_drained = count < asked;
                 }
+                Err(rustix::io::Errno::AGAIN) => return Ok(Received::Nothing),
+                Err(rustix::io::Errno::INTR) => (),
+                Err(source) => return Err(socket_error("recv", source.into())),
             }
         }
+    }
+
+    /// The peer has ended its side, or the connection failed: what comes is read to its end.
+    pub fn hang_up(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Bytes of the content asked for by [`Received::Content`] that were read already, if any; the others
+    /// are to be read from the socket.
+    pub fn take_content(&mut self) -> &[u8] {
+        let left = match self.inbound {
+            Inbound::Content { filled, .. } => self.limits.page_bytes as usize - filled,
+            Inbound::Header => 0,
+        };
+        if self.buffer.is_empty() {
+            // Whoever reads on from the socket may leave something there.
+            self.is_drained = false;
+        }
+        self.buffer.take(left)
     }
 
     /// `count` more bytes of the content asked for by [`Received::Content`] are in their page; gives the
@@ -138,7 +178,7 @@ impl Connection {
             return None;
         }
         let message = *message;
-        self.inbound = Inbound::empty();
+        self.inbound = Inbound::Header;
         Some(message)
     }
 
@@ -229,9 +269,37 @@ impl Connection {
     }
 }
 
-impl Inbound {
-    fn empty() -> Self {
-        Self::Header { bytes: [0; HEADER_BYTES], filled: 0 }
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; BUFFER_BYTES].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn take_header(&mut self) -> Option<[u8; HEADER_BYTES]> {
+        let header = *self.bytes[self.start..self.end].first_chunk()?;
+        self.start += HEADER_BYTES;
+        Some(header)
+    }
+
+    fn take(&mut self, at_most: usize) -> &[u8] {
+        let from = self.start;
+        self.start = self.end.min(from + at_most);
+        &self.bytes[from..self.start]
+    }
+
+    /// Where to read to, behind less than a header.
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        &mut self.bytes[self.end..]
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.end += count;
     }
 }
 
@@ -250,5 +318,7 @@ fn socket_error(operation: &'static str, source: io::Error) -> ConnectionError {
 }
 
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+/// Three pages and a few headers.
+const BUFFER_BYTES: usize = 12 << 10;
 /// Sent bytes at the front of the queue that are worth moving the rest for.
 const COMPACT_AT: usize = 1 << 20;

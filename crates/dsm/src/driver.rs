@@ -17,7 +17,9 @@ use dsm_core::{
     Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
 };
 use dsm_core::{PageId, Rank, Source, Task};
-use dsm_mem::{Fault, Faults, Operation, Region, ThreadId, block_signals, end_process};
+use dsm_mem::{
+    Fault, Faults, Operation, Region, ThreadId, block_signals, end_process, unblock_signals,
+};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
@@ -211,6 +213,9 @@ impl Driver {
                     let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
                     // Copied out: the kernel packs its events.
                     let flags = event.flags;
+                    if flags.intersects(ENDING) {
+                        self.peers.hang_up(peer);
+                    }
                     if flags.contains(epoll::EventFlags::OUT) {
                         self.peers.flush(peer, &self.epoll)?;
                     }
@@ -525,6 +530,8 @@ pub(crate) fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fata
     match (supervisor, fatal) {
         (Some(supervisor), Fatal::ContactLost { rank: peer, cause }) => {
             supervisor.tell(&Status::ContactLost { rank: peer.0, cause: cause.clone() });
+            // Nothing is served any more; the order to end may come as a signal.
+            unblock_signals();
             supervisor.wait_for_end(VERDICT_TIMEOUT);
         }
         (Some(supervisor), _) => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
@@ -545,9 +552,12 @@ const FAULTS: u64 = u64::MAX;
 const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
 const TIMER: u64 = u64::MAX - 3;
+const ENDING: epoll::EventFlags =
+    epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// In what the driver's thread sleeps on: the other events.
 pub(crate) const BED: u64 = u64::MAX - 4;
-const EDGE: epoll::EventFlags = epoll::EventFlags::ET;
+/// Each event is told once; that a peer has ended its side is told apart.
+const EDGE: epoll::EventFlags = epoll::EventFlags::ET.union(epoll::EventFlags::RDHUP);
 /// Objects are numbered by words of this size.
 const WORD_BYTES: usize = 8;
 /// Messages of one peer before the others get their turn.
@@ -557,4 +567,4 @@ const TRY_AGAIN: Duration = Duration::from_micros(50);
 /// How long the last bytes may take that tell others of the end.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the launcher may take to find out which rank failed.
-const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);

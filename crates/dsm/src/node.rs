@@ -1,6 +1,6 @@
 use crate::calls::{CallError, Calls};
 use crate::counters::{Counters, Stats};
-use crate::driver::{Driver, Parts};
+use crate::driver::{Driver, Parts, VERDICT_TIMEOUT};
 use crate::heap::Arena;
 use crate::locks::Locks;
 use crate::service::Service;
@@ -96,7 +96,16 @@ impl Node {
         let supervisor = Arc::new(supervisor);
         Self::join_job(&settings, &supervisor, &job, &listener).inspect_err(|error| {
             let (code, reason) = (error.exit_code(), error.to_string());
-            supervisor.tell(&Status::Failed { code, reason });
+            match error {
+                JoinError::Rendezvous(
+                    RendezvousError::Lost { rank, .. } | RendezvousError::Connect { rank, .. },
+                ) => {
+                    // The other rank may have ended first: the launcher finds out which failed.
+                    supervisor.tell(&Status::ContactLost { rank: rank.0, cause: reason });
+                    supervisor.wait_for_end(VERDICT_TIMEOUT);
+                }
+                _ => supervisor.tell(&Status::Failed { code, reason }),
+            }
         })
     }
 

@@ -1,3 +1,4 @@
+use super::EDGE;
 use crate::fatal::Fatal;
 use dsm_core::wire::HEADER_BYTES;
 use dsm_core::{Message, PageId, Rank};
@@ -31,6 +32,13 @@ impl Peers {
         Self { connections, queued: BTreeSet::new() }
     }
 
+    /// The peer has ended its side, or the connection failed.
+    pub(super) fn hang_up(&mut self, rank: Rank) {
+        if let Some(connection) = self.connections.get_mut(&rank) {
+            connection.hang_up();
+        }
+    }
+
     pub(super) fn remove(&mut self, rank: Rank) {
         self.connections.remove(&rank);
     }
@@ -52,6 +60,15 @@ impl Peers {
                 Received::Content { page, offset } => {
                     if !awaits(page) {
                         return Err(Fatal::Unasked { rank: from, page });
+                    }
+                    let here = connection.take_content();
+                    if !here.is_empty() {
+                        region.write_page(page, offset, here);
+                        let count = here.len();
+                        if let Some(message) = connection.content_arrived(count) {
+                            return Ok(Arrival::Message(message));
+                        }
+                        continue;
                     }
                     match region.receive_page(page, offset, rustix::fd::AsFd::as_fd(connection)) {
                         Ok(0) => return Err(closed(from)),
@@ -192,7 +209,7 @@ fn watch(
     flags: epoll::EventFlags,
 ) -> Result<(), Fatal> {
     let data = epoll::EventData::new_u64(rank.0.into());
-    epoll::modify(epoll, connection, data, flags | epoll::EventFlags::ET)
+    epoll::modify(epoll, connection, data, flags | EDGE)
         .map_err(|error| Fatal::System { operation: "epoll_ctl", source: error.into() })
 }
 
