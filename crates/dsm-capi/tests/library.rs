@@ -93,6 +93,44 @@ fn a_bad_setting_is_one_line_an_errno_and_null() {
     );
 }
 
+#[test]
+fn the_manual_has_every_declaration() {
+    for name in declared() {
+        let page = root().join("man").join(&name).with_extension("3");
+        let text = fs::read_to_string(&page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
+        let text = match text.strip_prefix(".so man3/") {
+            Some(other) => fs::read_to_string(root().join("man").join(other.trim())).unwrap(),
+            None => text,
+        };
+        let named = text.lines().any(|line| line.starts_with(".Nm ") && line.contains(&name));
+        assert!(named, "{} is not about {name}", page.display());
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_run() {
+    let mut examples = 0;
+    for page in fs::read_dir(root().join("man")).unwrap() {
+        let page = page.unwrap().path();
+        let text = fs::read_to_string(&page).unwrap();
+        for example in text.split(".Bd -literal").skip(1) {
+            let (_, example) = example.split_once('\n').unwrap();
+            let (example, _) = example.split_once(".Ed").unwrap();
+            if !example.starts_with("#include") {
+                continue;
+            }
+            examples += 1;
+            let dir = TempDir::new().unwrap();
+            let source = dir.path().join("example.c");
+            fs::write(&source, example.replace("\\e", "\\")).unwrap();
+            let output = Built::from("cc", &["-std=c11"], &source, Link::Shared).run(&[]);
+            assert!(output.status.success(), "{}: {output:?}", page.display());
+            assert!(!output.stdout.is_empty(), "{} says nothing", page.display());
+        }
+    }
+    assert!(examples >= 11, "only {examples} pages have an example");
+}
+
 /// A C program built against the header and the library.
 struct Built {
     program: PathBuf,
@@ -114,7 +152,12 @@ impl Built {
         command.arg("-I").arg(root().join("include")).arg(source).arg("-o").arg(&program);
         if link == Link::Shared {
             let lib = root().join("lib");
-            command.arg("-L").arg(&lib).arg("-ldsm").arg(format!("-Wl,-rpath,{}", lib.display()));
+            command
+                .arg("-L")
+                .arg(&lib)
+                .arg("-ldsm")
+                .arg("-lpthread")
+                .arg(format!("-Wl,-rpath,{}", lib.display()));
         } else {
             // `-x c++` would make the archive a source, too.
             command.args(["-x", "none"]).arg(library("libdsm.a")).args([
