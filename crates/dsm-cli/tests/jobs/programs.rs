@@ -129,6 +129,11 @@ fn operations_cost_the_messages_that_are_promised() {
     check("messages", &[]);
 }
 
+#[test]
+fn calls_that_wait_end_when_their_rank_leaves() {
+    check("abandoned", &[]);
+}
+
 /// A connection was once closed with something unread in it, and the end of the job was lost with it.
 #[test]
 fn a_job_ends_while_its_last_frees_are_under_way() {
