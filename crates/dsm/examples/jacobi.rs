@@ -1,109 +1,90 @@
-//! jacobi: heat spreads over a square plate whose upper edge is kept at 1 and whose other edges at 0.
+//! jacobi: heat spreads over a square plate. Its upper and left edges are kept at 1, the other two at 0.
 //!
 //! ```text
-//! dsmexec machine_file jacobi-rs [SIZE [SWEEPS]]        (default 512 100)
+//! dsmexec machine_file jacobi-rs [SIZE] [SWEEPS]
 //! ```
-//! SIZE x SIZE cells, in shared memory, twice: a sweep reads one plate and writes the other. Each rank
-//! computes a block of rows and needs one row of each neighbour; those pages, and only those, move at
-//! every sweep. Rank 0 then computes the same alone, in private memory, and compares bit by bit.
+//! SIZE x SIZE cells, in shared memory, twice: a sweep reads one plate and writes the other. Each rank computes a
+//! block of rows and needs one row of each neighbour; those pages, and only those, move at every sweep.
 //!
-//! Exit code 0; 1 if the job cannot be joined or the result differs; 64 for wrong arguments.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what an example does")]
+//! Worth a look: `Parts`, which gives each rank its rows as a plain `&mut [f64]`. What is the rank's own the compiler
+//! can vectorise, and no other rank can store there.
+//!
+//! Rank 0 then computes the same alone, in private memory, and compares bit by bit. Exit code 0; 1 if the job
+//! cannot be joined or the result is wrong; 64 for wrong arguments.
+#![forbid(unsafe_code)]
 
-use std::env;
+mod common;
+
+use common::{Arguments, Run, neighbours};
 use std::error::Error;
-use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let Some((size, sweeps)) = arguments() else {
-        eprintln!(
-            "usage: jacobi [SIZE [SWEEPS]]   (SIZE 3 to {MAX_SIZE}, SWEEPS 1 to {MAX_SWEEPS})"
-        );
-        return Ok(ExitCode::from(EXIT_USAGE));
-    };
+    let mut arguments = Arguments::new("jacobi", "Heat spreads over a plate.");
+    let size = arguments.number("SIZE", "rows and columns", 3..=32_768, 512);
+    let sweeps = arguments.number("SWEEPS", "times to compute every cell", 1..=1_000_000, 100);
+    if let Some(code) = arguments.end() {
+        return Ok(code);
+    }
 
     let node = dsm::Node::join()?;
-    let cells = size * size;
-    let both = node.words::<AtomicU64>(0, 2 * cells)?;
-    let plates = [&both[..cells], &both[cells..]];
-    let (rank, nodes) = (usize::from(node.rank()), usize::from(node.nodes()));
+    let plate = |name| node.named_parts::<f64>(name, size, size);
+    let (mut old, mut new) = (plate("a plate")?, plate("another plate")?);
+    let is_first = node.rank() == 0;
+    heat(old.mine(), size, is_first);
+    heat(new.mine(), size, is_first);
 
-    // The rows that are not edge, in one block per rank.
-    let rows = size - 2;
-    let mine = 1 + rows * rank / nodes..1 + rows * (rank + 1) / nodes;
-    if rank == 0 {
-        heat(plates, size);
-    }
-    node.barrier()?;
-    let began = Instant::now();
-    for i in 0..sweeps {
-        sweep(plates[i % 2], plates[1 - i % 2], size, mine.clone());
+    let mut run = Run::begin("jacobi", &node)?;
+    for _ in 0..sweeps {
+        let (mine, others) = old.split();
+        let [above, below] = neighbours(others, size);
+        sweep(above.as_deref(), mine, below.as_deref(), new.mine(), size);
         node.barrier()?; // nobody reads the new plate, or overwrites the old one, before all are done
+        (old, new) = (new, old);
     }
-    if rank == 0 {
-        println!(
-            "{nodes} ranks: {size} x {size} cells, {sweeps} sweeps in {:.3?}",
-            began.elapsed()
-        );
-    }
-    println!("rank {rank}: {:?}", node.stats());
+    run.end()?;
 
-    let right = rank != 0 || is_right(plates[sweeps % 2], size, sweeps);
+    if node.rank() == 0 {
+        let mut result = vec![0.0; size * size];
+        old.read_into(0, &mut result);
+        let expected = run.alone(|| alone(size, sweeps));
+        let place = |at| format!("row {} column {}", at / size, at % size);
+        run.compare(&result, &expected, place);
+    }
+    let code = run.report(format_args!("{size} x {size} cells, {sweeps} sweeps"));
     node.finalize()?;
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
 }
 
-fn arguments() -> Option<(usize, usize)> {
-    let mut args = env::args().skip(1);
-    let mut next = |default, max| match args.next() {
-        None => Some(default),
-        Some(text) => text.parse().ok().filter(|number| *number <= max),
-    };
-    let (size, sweeps) = (next(512, MAX_SIZE)?, next(100, MAX_SWEEPS)?);
-    (size >= 3 && sweeps >= 1 && args.next().is_none()).then_some((size, sweeps))
+/// A plate begins with two hot edges; everything else is 0 already.
+fn heat(rows: &mut [f64], size: usize, has_upper_edge: bool) {
+    rows.iter_mut().step_by(size).for_each(|cell| *cell = 1.0);
+    if has_upper_edge {
+        rows[..size].fill(1.0);
+    }
 }
 
-/// Computes some rows of one plate from the other; the plate's edge stays as it is.
-///
-/// Barriers order the sweeps, so the cells need no order of their own: `Relaxed` is a plain load or store.
-fn sweep(from: &[AtomicU64], to: &[AtomicU64], size: usize, rows: Range<usize>) {
-    let cell = |at: usize| f64::from_bits(from[at].load(Relaxed));
-    for row in rows {
-        let inner = row * size + 1..(row + 1) * size - 1;
-        for (at, target) in inner.clone().zip(&to[inner]) {
-            let sum = cell(at - 1) + cell(at + 1) + cell(at - size) + cell(at + size);
-            target.store((0.25 * sum).to_bits(), Relaxed);
+/// Computes new rows from old ones, and from those above and below. Where there is nothing above or below, the row is
+/// the plate's edge, which stays as it is.
+fn sweep(above: Option<&[f64]>, old: &[f64], below: Option<&[f64]>, new: &mut [f64], size: usize) {
+    let skipped = usize::from(above.is_none());
+    let rows: Vec<&[f64]> = above.into_iter().chain(old.chunks(size)).chain(below).collect();
+    for (three, new) in rows.windows(3).zip(new.chunks_mut(size).skip(skipped)) {
+        let (above, old, below) = (three[0], &three[1][..size], three[2]);
+        for at in 1..size - 1 {
+            new[at] = 0.25 * (old[at - 1] + old[at + 1] + above[at] + below[at]);
         }
     }
 }
 
-/// Both plates begin with a hot upper edge; everything else is 0 already.
-fn heat(plates: [&[AtomicU64]; 2], size: usize) {
-    for plate in plates {
-        plate[..size].iter().for_each(|cell| cell.store(1.0_f64.to_bits(), Relaxed));
+/// What one process alone computes.
+fn alone(size: usize, sweeps: usize) -> Vec<f64> {
+    let (mut old, mut new) = (vec![0.0; size * size], vec![0.0; size * size]);
+    heat(&mut old, size, true);
+    heat(&mut new, size, true);
+    for _ in 0..sweeps {
+        sweep(None, &old, None, &mut new, size);
+        (old, new) = (new, old);
     }
+    old
 }
-
-/// Whether `result` is, bit by bit, what one process alone computes.
-fn is_right(result: &[AtomicU64], size: usize, sweeps: usize) -> bool {
-    let began = Instant::now();
-    let plate = || (0..size * size).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
-    let (even, odd) = (plate(), plate());
-    let plates = [&even[..], &odd[..]];
-    heat(plates, size);
-    for i in 0..sweeps {
-        sweep(plates[i % 2], plates[1 - i % 2], size, 1..size - 1);
-    }
-    let mut pairs = result.iter().zip(plates[sweeps % 2]);
-    let same = pairs.all(|(ours, theirs)| ours.load(Relaxed) == theirs.load(Relaxed));
-    let verdict = if same { "equal bit by bit" } else { "DIFFERENT" };
-    println!("sequential: {:.3?}; the results are {verdict}", began.elapsed());
-    same
-}
-
-const MAX_SIZE: usize = 32_768;
-const MAX_SWEEPS: usize = 1_000_000;
-const EXIT_USAGE: u8 = 64;
