@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     /// Those not taken yet.
     words: VecDeque<String>,
     wants_help: bool,
-    /// The first word that cannot be what it was taken for.
+    /// The first one.
     mistake: Option<String>,
     names: String,
     help: String,
@@ -39,7 +39,8 @@ impl Arguments {
         let Some(word) = self.next() else { return default };
         let number = word.parse().ok().filter(|number| range.contains(number));
         number.unwrap_or_else(|| {
-            self.mistake.get_or_insert(word);
+            let mistake = self.cannot_take(&word);
+            self.mistake.get_or_insert(mistake);
             default
         })
     }
@@ -57,17 +58,29 @@ impl Arguments {
         self.words.len() < before
     }
 
+    /// What must hold of the values.
+    pub(crate) fn check(&mut self, holds: bool, mistake: impl FnOnce() -> String) {
+        if !holds && self.mistake.is_none() {
+            self.mistake = Some(mistake());
+        }
+    }
+
     /// The exit code if the program is not to run: after `--help`, which is answered, and after a mistake, which
     /// is told.
     pub(crate) fn end(self) -> Option<ExitCode> {
-        let Self { program, mut words, wants_help, mistake, names, help } = self;
-        if wants_help {
+        let Self { program, names, help, .. } = &self;
+        if self.wants_help {
             print!("usage: {program}{names}\n{help}");
             return Some(ExitCode::SUCCESS);
         }
-        let word = mistake.or_else(|| words.pop_front())?;
-        eprintln!("{program}: cannot take the argument '{word}'; try {program} --help");
+        let left_over = || self.words.front().map(|word| self.cannot_take(word));
+        let mistake = self.mistake.clone().or_else(left_over)?;
+        eprintln!("{program}: {mistake}");
         Some(ExitCode::from(EXIT_USAGE))
+    }
+
+    fn cannot_take(&self, word: &str) -> String {
+        format!("cannot take the argument '{word}'; try {} --help", self.program)
     }
 
     fn next(&mut self) -> Option<String> {
@@ -81,4 +94,4 @@ impl Arguments {
     }
 }
 
-pub(crate) const EXIT_USAGE: u8 = 64;
+const EXIT_USAGE: u8 = 64;
