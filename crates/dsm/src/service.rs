@@ -17,7 +17,7 @@ use crate::locks::Locks;
 use crate::parker::Parker;
 use crate::supervisor::Supervisor;
 use dsm_core::Rank;
-use dsm_mem::block_signals;
+use dsm_mem::{Blocked, block_signals};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;
@@ -44,7 +44,8 @@ pub(crate) struct Service {
     calls: Arc<Calls>,
     locks: Arc<Locks>,
     supervisor: Option<Arc<Supervisor>>,
-    /// Whether the driver's thread serves although somebody leads. Changed together with what `bed` watches.
+    /// Whether the driver's thread serves although somebody leads. Changed together with what `bed` watches,
+    /// with signals blocked: the driver's thread takes it too.
     beside: Mutex<bool>,
     is_led: AtomicBool,
     /// Another thread has something for the leader.
@@ -148,11 +149,14 @@ impl Service {
         parker: &Parker<T>,
         deadline: Option<Instant>,
     ) -> Option<T> {
+        let blocked = block_signals();
         if !self.begin_to_lead() {
+            drop(blocked);
             return parker.wait_until(deadline);
         }
-        let given = self.lead(parker, deadline);
+        let given = self.lead(parker, &blocked, deadline);
         self.end_to_lead();
+        drop(blocked);
         match given {
             Led::Given(value) => Some(value),
             Led::Late => None,
@@ -163,9 +167,13 @@ impl Service {
         }
     }
 
-    fn lead<T: Copy>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Led<T> {
+    fn lead<T: Copy>(
+        &self,
+        parker: &Parker<T>,
+        blocked: &Blocked,
+        deadline: Option<Instant>,
+    ) -> Led<T> {
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
-        let blocked = block_signals();
         loop {
             parker.expect_by_leader(true);
             if let Some(value) = parker.take() {

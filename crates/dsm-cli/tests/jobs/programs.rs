@@ -144,6 +144,15 @@ fn a_job_ends_while_its_last_frees_are_under_way() {
     }
 }
 
+/// The library was once stopped by a handler that waited for a page on a thread that ran the driver.
+#[test]
+fn signal_handlers_may_touch_shared_memory_whatever_their_thread_is_at() {
+    for (ranks, engine) in jobs() {
+        let ended = run("handlers", &["500", "3"], ranks, &["--fault", engine]);
+        show("handlers", ranks, engine, &ended);
+    }
+}
+
 /// Two to four ranks, with both engines.
 fn jobs() -> impl Iterator<Item = (usize, &'static str)> {
     (2..=4).flat_map(|ranks| ["uffd", "sigsegv"].map(|engine| (ranks, engine)))
