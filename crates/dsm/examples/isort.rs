@@ -56,8 +56,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let pieces = pieces(&table, row);
     distribute(keys.mine(), range, &pieces[usize::from(node.rank())], sorted);
     node.barrier()?;
-    for bucket in 0..BUCKETS {
-        let (begin, end) = (pieces[0][bucket].start, pieces[pieces.len() - 1][bucket].end);
+    let (first_rank, last_rank) = (&pieces[0], &pieces[pieces.len() - 1]);
+    for (bucket, (first, last)) in first_rank.iter().zip(last_rank).enumerate() {
+        let (begin, end) = (first.start, last.end);
         // By whoever has the key where it begins: the ranks get about the same number of keys.
         let is_last_rank = node.rank() + 1 == node.nodes();
         if mine.contains(&begin) || (begin == count && is_last_rank) {
