@@ -1,4 +1,4 @@
-//! The C programs of `examples/`, as a reader would start them: on one to four ranks, with both fault engines. Each checks its
+//! The programs of `examples/`, as a reader would start them: on one to four ranks, with both fault engines. Each checks its
 //! own result; here it is checked that they do, and say so.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what a test takes for granted fails the test")]
@@ -7,6 +7,7 @@
 #[path = "../jobs/harness.rs"]
 #[allow(dead_code, reason = "the tests of jobs use the rest")]
 mod harness;
+mod rust;
 
 use harness::{Ended, Place, text};
 use std::fs;
@@ -133,19 +134,25 @@ fn costs_has_a_line_for_each_operation() {
 
 #[test]
 fn mistakes_in_arguments_are_told_before_anything_starts() {
+    assert_is_refused("lu");
+    let output = Command::new(program("lu")).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.starts_with(b"usage: lu [SIZE] [BLOCK] [--rows]\n"), "{output:?}");
+}
+
+/// lu, in C or in Rust, refuses what it cannot take.
+#[track_caller]
+fn assert_is_refused(name: &str) {
     for (arguments, words) in [
         (&["0"][..], "cannot take the argument '0'"),
         (&["16", "4", "2"], "cannot take the argument '2'"),
         (&["--columns"], "cannot take the argument '--columns'"),
         (&["16", "5"], "SIZE 16 is not a multiple of BLOCK 5"),
     ] {
-        let output = Command::new(program("lu")).args(arguments).output().unwrap();
+        let output = Command::new(program(name)).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{output:?}");
     }
-    let output = Command::new(program("lu")).arg("--help").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stdout.starts_with(b"usage: lu [SIZE] [BLOCK] [--rows]\n"), "{output:?}");
 }
 
 /// Runs a program alone, and on one to four ranks with each engine; gives the jobs.
@@ -178,6 +185,7 @@ fn run(name: &str, arguments: &[&str], engine: &str, ranks: usize) -> Ended {
 /// A program writes one line: its name, ranks, size, verdict, time, faults and messages.
 #[track_caller]
 fn assert_is_right(name: &str, ranks: usize, stdout: &str) {
+    let name = name.trim_end_matches("-rs");
     let begin = format!("{name}: {ranks} rank{}, ", if ranks == 1 { "" } else { "s" });
     let is_right = stdout.starts_with(&begin)
         && stdout.contains(": ok, ")
