@@ -34,7 +34,7 @@ struct Tour {
     city: [u8; MOST],
 }
 
-/// Aligned to a page, and so alone on it: it is read all the time, and must not go away when somebody writes to
+/// Aligned to a page of 4 KiB, and so alone on it: it is read all the time, and must not go away when somebody writes to
 /// what happens to be beside it.
 #[derive(Shareable)]
 #[repr(C, align(4096))]

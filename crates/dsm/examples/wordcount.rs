@@ -52,7 +52,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let letters = input.parse().map_or_else(|_| fs::read(&input), |words| Ok(made_up(words)));
         let letters = letters.unwrap_or_else(|error| {
             eprintln!("wordcount: cannot read {input}: {error}");
-            process::exit(1); // returning would leave the job, and so wait for ranks that wait for this one
+            process::exit(1); // returning would leave the job first, and that would be told instead
         });
         text.get_or_init(|| letters.iter().map(u8::to_ascii_lowercase).collect());
     }
