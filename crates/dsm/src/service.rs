@@ -91,6 +91,8 @@ impl Service {
     pub(crate) fn spawn(self: &Arc<Self>) -> Result<JoinHandle<()>, Fatal> {
         let service = Arc::clone(self);
         let name = format!("dsm-driver-{}", self.rank);
+        // The thread begins with the mask of this one: no handler may come before it blocks signals itself.
+        let _blocked = block_signals();
         let spawned = std::thread::Builder::new().name(name).spawn(move || service.run());
         spawned.map_err(|source| Fatal::System { operation: "starting a thread", source })
     }
