@@ -133,12 +133,13 @@ impl From<CallError> for HeapError {
     }
 }
 
-/// Frees a block of this rank's arena for a thread of another rank.
-pub(crate) fn free_for_peer(arena: &Arena, address: usize) -> (Answer, Option<usize>) {
-    match arena.free(address) {
+/// Frees a block of this rank's arena for a thread of another rank, and says which run nobody uses any
+/// more. `None`: later.
+pub(crate) fn free_for_peer(arena: &Arena, address: usize) -> Option<(Answer, Option<usize>)> {
+    Some(match arena.try_free(address)? {
         Ok(Freed::Done) => (Answer::Done, None),
         Ok(Freed::Emptied { run }) => (Answer::Done, Some(run)),
         Err(HeapError::DoubleFree { .. }) => (Answer::Free, None),
         Ok(Freed::NotMine) | Err(_) => (Answer::NotTaken, None),
-    }
+    })
 }

@@ -480,7 +480,7 @@ impl Driver {
             }
             Task::Free { object } => {
                 let address = self.region.base() + offset(object);
-                let (answer, emptied) = free_for_peer(&self.arena, address);
+                let (answer, emptied) = free_for_peer(&self.arena, address)?;
                 if let Some(run) = emptied {
                     let object = ObjectId(((run - self.region.base()) / WORD_BYTES) as u64);
                     self.calls.post(Call::Ask { object, ask: Ask::RunGive });

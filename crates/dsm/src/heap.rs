@@ -21,11 +21,9 @@ mod tests;
 pub use error::HeapError;
 pub(crate) use names::{Memory, named};
 
-use dsm_mem::{Blocked, block_signals};
 use pool::Pool;
 use size_class::SizeClass;
 use spans::{Kind, Spans};
-use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
 /// The part of the shared heap that one rank hands out. All its threads may use it at once: those that
@@ -38,12 +36,6 @@ pub(crate) struct Arena {
     /// By size class.
     pools: [Mutex<Pool>; SizeClass::COUNT],
     spans: Spans,
-}
-
-/// A pool that a thread has to itself. The fields are dropped in this order.
-struct LockedPool<'a> {
-    pool: MutexGuard<'a, Pool>,
-    _blocked: Blocked,
 }
 
 /// Where an arena gets whole pages.
@@ -119,18 +111,36 @@ impl Arena {
         })
     }
 
-    /// Frees the block that begins at `address`. Quick, so that a driver can do it.
+    /// Frees the block that begins at `address`.
     ///
     /// # Errors
     /// [`HeapError::NotAllocated`] and [`HeapError::DoubleFree`].
     pub(crate) fn free(&self, address: usize) -> Result<Freed, HeapError> {
-        // For the spans and the pool together; see `pool`.
-        let _blocked = block_signals();
         match self.spans.kind_of(address) {
             None => Ok(Freed::NotMine),
             Some(Kind::Blocks(class)) => self.free_block(class, address),
             Some(Kind::Object { .. }) => self.free_object(address),
         }
+    }
+
+    /// As [`free`](Self::free), for the driver. `None`: later, because a thread of the program is in the way,
+    /// which may be in a signal handler that waits for the driver.
+    pub(crate) fn try_free(&self, address: usize) -> Option<Result<Freed, HeapError>> {
+        let mut spans = self.spans.try_lock()?;
+        Some(match spans.kind_of(address) {
+            None => Ok(Freed::NotMine),
+            Some(Kind::Blocks(class)) => {
+                let freed = self.pools[class.index()].try_lock().ok()?.free(address);
+                if let Ok(Freed::Emptied { run }) = freed {
+                    spans.remove(run);
+                }
+                freed
+            }
+            Some(Kind::Object { .. }) => {
+                let run = spans.remove_object(address);
+                run.map(|run| Freed::Emptied { run }).ok_or(HeapError::NotAllocated { address })
+            }
+        })
     }
 
     /// Gives the empty chunks back that are kept for later. Says whether there were any.
@@ -140,7 +150,7 @@ impl Arena {
             // A statement of its own, which ends the lock before the run is given.
             let spare = self.pool(class).take_spare();
             if let Some(run) = spare {
-                self.spans.remove(run);
+                self.spans.lock().remove(run);
                 runs.give(run);
                 any = true;
             }
@@ -198,48 +208,25 @@ impl Arena {
     }
 
     fn free_block(&self, class: SizeClass, address: usize) -> Result<Freed, HeapError> {
-        let freed = self.pool_as_is(class).free(address)?;
+        let freed = self.pool(class).free(address)?;
         if let Freed::Emptied { run } = freed {
             // Before the run is given back: it may come again, to be something else.
-            self.spans.remove(run);
+            self.spans.lock().remove(run);
         }
         Ok(freed)
     }
 
     fn free_object(&self, address: usize) -> Result<Freed, HeapError> {
-        match self.spans.remove_object(address) {
-            Some(run) => Ok(Freed::Emptied { run }),
-            None => Err(HeapError::NotAllocated { address }),
-        }
+        let run = self.spans.lock().remove_object(address);
+        run.map(|run| Freed::Emptied { run }).ok_or(HeapError::NotAllocated { address })
     }
 
-    /// A pool, locked. The driver waits for it too: no signal handler, which may wait for the driver, runs
-    /// on this thread meanwhile.
-    fn pool(&self, class: SizeClass) -> LockedPool<'_> {
-        let blocked = block_signals();
-        LockedPool { pool: self.pool_as_is(class), _blocked: blocked }
-    }
-
-    fn pool_as_is(&self, class: SizeClass) -> MutexGuard<'_, Pool> {
+    fn pool(&self, class: SizeClass) -> MutexGuard<'_, Pool> {
         self.pools[class.index()].lock().expect("no thread panics with a pool locked")
     }
 
     fn bytes_of(&self, pages: u64) -> usize {
         let pages = usize::try_from(pages).expect("a run fits the address space");
         pages * self.page_bytes
-    }
-}
-
-impl Deref for LockedPool<'_> {
-    type Target = Pool;
-
-    fn deref(&self) -> &Pool {
-        &self.pool
-    }
-}
-
-impl DerefMut for LockedPool<'_> {
-    fn deref_mut(&mut self) -> &mut Pool {
-        &mut self.pool
     }
 }

@@ -1,10 +1,8 @@
 use super::size_class::SizeClass;
-use dsm_mem::block_signals;
 use std::collections::BTreeMap;
 use std::sync::{RwLock, RwLockWriteGuard};
 
-/// What the runs of an arena are used for, by address. The driver asks too, so that no signal handler, which
-/// may wait for the driver, runs on a thread that has them locked.
+/// What the runs of an arena are used for, by address.
 ///
 /// Invariant: spans do not overlap, because runs do not.
 #[derive(Debug, Default)]
@@ -29,11 +27,14 @@ pub(crate) enum Kind {
     },
 }
 
+/// The spans, while nobody else has them.
+#[derive(Debug)]
+pub(crate) struct LockedSpans<'a>(RwLockWriteGuard<'a, BTreeMap<usize, Span>>);
+
 impl Spans {
     pub(crate) fn insert(&self, run: usize, bytes: usize, kind: Kind) {
         let span = Span { end: run + bytes, kind };
-        let _blocked = block_signals();
-        let earlier = self.write().insert(run, span);
+        let earlier = self.lock().0.insert(run, span);
         assert!(earlier.is_none(), "a run is handed out once until it is given back: {run:#x}");
     }
 
@@ -43,24 +44,33 @@ impl Spans {
         span_of(&spans, address).map(|(_, span)| span.kind)
     }
 
-    pub(crate) fn remove(&self, run: usize) {
-        let _blocked = block_signals();
-        self.write().remove(&run);
+    pub(crate) fn lock(&self) -> LockedSpans<'_> {
+        LockedSpans(self.0.write().expect(UNPOISONED))
+    }
+
+    /// For the driver: `None` if a thread of the program has them.
+    pub(crate) fn try_lock(&self) -> Option<LockedSpans<'_>> {
+        self.0.try_write().ok().map(LockedSpans)
+    }
+}
+
+impl LockedSpans<'_> {
+    pub(crate) fn kind_of(&self, address: usize) -> Option<Kind> {
+        span_of(&self.0, address).map(|(_, span)| span.kind)
+    }
+
+    pub(crate) fn remove(&mut self, run: usize) {
+        self.0.remove(&run);
     }
 
     /// Removes the span of the object that begins at `address` and gives its run, if there is one.
-    pub(crate) fn remove_object(&self, address: usize) -> Option<usize> {
-        let mut spans = self.write();
-        let (run, span) = span_of(&spans, address)?;
+    pub(crate) fn remove_object(&mut self, address: usize) -> Option<usize> {
+        let (run, span) = span_of(&self.0, address)?;
         if span.kind != (Kind::Object { address }) {
             return None;
         }
-        spans.remove(&run);
+        self.0.remove(&run);
         Some(run)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<usize, Span>> {
-        self.0.write().expect(UNPOISONED)
     }
 }
 
