@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// The next thing the peer's bytes give. After [`Received::Nothing`] an event tells of more, also when
-    /// it tells of each arrival once only.
+    /// it tells of each arrival once only; tell of each event with [`on_readable`](Self::on_readable).
     ///
     /// # Errors
     /// If the socket fails or the peer breaks the format.
@@ -141,6 +141,11 @@ impl Connection {
                 Err(source) => return Err(socket_error("recv", source.into())),
             }
         }
+    }
+
+    /// An event told that the socket has something: it is read again, whatever was found before.
+    pub fn on_readable(&mut self) {
+        self.is_drained = false;
     }
 
     /// The peer has ended its side, or the connection failed: what comes is read to its end.

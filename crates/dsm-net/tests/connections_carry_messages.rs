@@ -112,6 +112,27 @@ fn garbage_is_an_error_not_a_panic() {
     );
 }
 
+/// Something arrives, and its event is told, while messages that were read before wait to be looked at: it
+/// was once left in the socket for good.
+#[test]
+fn what_comes_while_earlier_messages_wait_is_read() {
+    let (mut near, far) = pair();
+    let mut far = Connection::new(far, LIMITS).unwrap();
+    let ack = |epoch| Message::Ack { page: PageId(1), epoch: Epoch(epoch) };
+    for epoch in 1..=2 {
+        near.queue(&ack(epoch)).unwrap();
+    }
+    near.flush().unwrap();
+    wait_readable(&far);
+    assert_eq!(far.receive().unwrap(), Received::Message(ack(1)));
+    near.queue(&ack(3)).unwrap();
+    near.flush().unwrap();
+    wait_readable(&far);
+    far.on_readable();
+    assert_eq!(far.receive().unwrap(), Received::Message(ack(2)));
+    assert_eq!(far.receive().unwrap(), Received::Message(ack(3)));
+}
+
 /// A peer that sends and goes: everything it said is heard before that it is gone, although each event is
 /// told once only.
 #[test]

@@ -219,6 +219,7 @@ impl Driver {
                     if flags.contains(epoll::EventFlags::OUT) {
                         self.peers.flush(peer, &self.epoll)?;
                     }
+                    self.peers.on_readable(peer);
                     self.unread.insert(peer);
                 }
             }

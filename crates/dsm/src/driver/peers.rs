@@ -32,6 +32,13 @@ impl Peers {
         Self { connections, queued: BTreeSet::new() }
     }
 
+    /// An event told that a peer has sent something.
+    pub(super) fn on_readable(&mut self, rank: Rank) {
+        if let Some(connection) = self.connections.get_mut(&rank) {
+            connection.on_readable();
+        }
+    }
+
     /// The peer has ended its side, or the connection failed.
     pub(super) fn hang_up(&mut self, rank: Rank) {
         if let Some(connection) = self.connections.get_mut(&rank) {
