@@ -1,3 +1,10 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{CondEvent, CondSituation, Few};
+
+use crate::guests::Guests;
 use crate::io::Outputs;
 use crate::message::{Answer, CallId};
 use crate::mutant::{Mutant, Planted};
@@ -15,6 +22,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 pub(crate) struct Conds {
     planted: Planted,
     queues: BTreeMap<ObjectId, VecDeque<Waiter>>,
+    guests: Guests,
 }
 
 /// A thread that waits for an answer.
@@ -32,16 +40,23 @@ impl Waiter {
 
 impl Conds {
     pub(crate) fn new(planted: Planted) -> Self {
-        Self { planted, queues: BTreeMap::new() }
+        Self { planted, queues: BTreeMap::new(), guests: Guests::default() }
     }
 
-    pub(crate) fn on_wait(&mut self, object: ObjectId, waiter: Waiter, out: &mut Outputs) {
+    pub(crate) fn on_wait(
+        &mut self,
+        object: ObjectId,
+        waiter: Waiter,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        self.guests.enter(waiter.rank)?;
         let queue = self.queues.entry(object).or_default();
         if self.planted.is(Mutant::WaiterUnlisted) {
             queue.clear();
         }
         queue.push_back(waiter);
         waiter.answer(Answer::Queued, out);
+        Ok(())
     }
 
     /// A waiter that is not in the queue any more was woken, and hears of that first.
@@ -53,11 +68,14 @@ impl Conds {
         out: &mut Outputs,
     ) {
         let queue = self.queues.entry(object).or_default();
-        let before = queue.len();
-        if !self.planted.is(Mutant::LeaverKept) {
-            queue.retain(|waiter| *waiter != left);
+        let place = queue.iter().position(|waiter| *waiter == left);
+        if let Some(place) = place
+            && !self.planted.is(Mutant::LeaverKept)
+        {
+            queue.remove(place);
+            self.guests.leave(left.rank);
         }
-        let was_woken = queue.len() == before && !self.planted.is(Mutant::LeaverKept);
+        let was_woken = place.is_none() && !self.planted.is(Mutant::LeaverMisled);
         leaver.answer(if was_woken { Answer::Woken } else { Answer::Done }, out);
         self.forget_idle(object);
     }
@@ -68,25 +86,26 @@ impl Conds {
             false => queue.pop_front(),
             true => queue.pop_back(),
         };
-        if let Some(waiter) = first.filter(|_| !self.planted.is(Mutant::WakeUpLost)) {
-            waiter.answer(Answer::Woken, out);
-        }
-        if self.planted.is(Mutant::WakeUpSpurious)
-            && let Some(waiter) = queue.pop_front()
-        {
-            waiter.answer(Answer::Woken, out);
+        let spurious = self.planted.is(Mutant::WakeUpSpurious);
+        let second = if spurious { queue.pop_front() } else { None };
+        for waiter in first.into_iter().chain(second) {
+            self.guests.leave(waiter.rank);
+            if !self.planted.is(Mutant::WakeUpLost) {
+                waiter.answer(Answer::Woken, out);
+            }
         }
         signaller.answer(Answer::Done, out);
         self.forget_idle(object);
     }
 
     pub(crate) fn on_broadcast(&mut self, object: ObjectId, caller: Waiter, out: &mut Outputs) {
-        let mut queue = self.queues.remove(&object).unwrap_or_default();
-        if self.planted.is(Mutant::BroadcastShort) {
-            queue.truncate(1);
-        }
+        let queue = self.queues.remove(&object).unwrap_or_default();
         for waiter in queue {
+            self.guests.leave(waiter.rank);
             waiter.answer(Answer::Woken, out);
+            if self.planted.is(Mutant::BroadcastShort) {
+                break;
+            }
         }
         caller.answer(Answer::Done, out);
     }

@@ -2,11 +2,17 @@ mod carried;
 mod errands;
 #[cfg(feature = "mutants")]
 mod situation;
+#[cfg(feature = "mutants")]
+mod tokens;
 
 pub(crate) use errands::Errand;
 
 #[cfg(feature = "mutants")]
+pub use errands::{OperationPlace, OperationSituation, ReclaimSituation};
+#[cfg(feature = "mutants")]
 pub use situation::{CopyContent, CopyEvent, CopySituation, CopyState, Which};
+#[cfg(feature = "mutants")]
+pub use tokens::{Lent, TokenEvent, TokenSituation, TokenState};
 
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
@@ -88,6 +94,14 @@ impl Copies {
         self.copy(page, home).state
     }
 
+    /// Whether this rank has the only copy of a page, so that it may be written without asking.
+    pub(crate) fn is_sole(&self, page: PageId, home: Rank) -> bool {
+        match self.state(page, home) {
+            State::Fresh | State::Exclusive | State::Modified => true,
+            State::Invalid | State::Shared => false,
+        }
+    }
+
     pub(crate) fn awaits_content(&self, page: PageId, home: Rank) -> bool {
         let is_open = self.pending.contains_key(&page) && !self.space.is_token(page);
         is_open && self.state(page, home) == State::Invalid
@@ -102,7 +116,8 @@ impl Copies {
         match (state, access) {
             // Asked before the last lend, which the threads have heard of: lent once more, it could meet
             // their surrender on its way here.
-            (State::Modified, _) | (State::Shared, Access::Read) if self.is_lent(page) => {}
+            (State::Modified, _) | (State::Shared, Access::Read)
+                if self.is_lent(page) && !self.planted.is(Mutant::LentTwice) => {}
             // Another thread's fault already brought what this one needs.
             (State::Modified, _) | (State::Shared | State::Exclusive, Access::Read) => {
                 if !self.planted.is(Mutant::ResumeForgotten) {
@@ -186,7 +201,9 @@ impl Copies {
         if !self.planted.is(Mutant::GrantUndrained) {
             self.drain(page, home, out);
         }
-        self.run_errands(page, home, out);
+        if !self.planted.is(Mutant::ErrandUnheard) {
+            self.run_errands(page, home, out);
+        }
         Ok(())
     }
 
@@ -204,12 +221,18 @@ impl Copies {
         if self.holds && self.held.insert(page) {
             out.push(Output::Hold { page });
         }
-        self.run_errands(page, home, out);
+        if !self.planted.is(Mutant::ErrandUnheard) {
+            self.run_errands(page, home, out);
+        }
     }
 
     fn resume(&self, page: PageId, state: State, out: &mut Outputs) {
         out.push(match self.space.object_of(page) {
-            Some(object) => Output::Lend { object, access: state.access() },
+            Some(object) => {
+                let (right, wrong) = (state.access(), Access::Write);
+                let access = self.planted.bend(Mutant::LendOverstepped, right, wrong);
+                Output::Lend { object, access }
+            }
             None => Output::Resume { page },
         });
     }
@@ -302,7 +325,9 @@ impl Copies {
                 && let Some(object) = self.space.object_of(page)
                 && !self.planted.is(Mutant::RecallForgotten)
             {
-                out.push(Output::Recall { object, keep: demand.leaves() });
+                let (right, wrong) = (demand.leaves(), Access::Read);
+                let keep = self.planted.bend(Mutant::RecallTooMild, right, wrong);
+                out.push(Output::Recall { object, keep });
             }
             if met != Met::Now && !self.planted.is(Mutant::DemandForgotten) {
                 return;

@@ -70,7 +70,10 @@ impl Directory {
             if waits {
                 return Err("a rank has one request for a page at a time");
             }
-            transfer.queue.push_back((from, access));
+            match self.planted.is(Mutant::QueueReversed) {
+                false => transfer.queue.push_back((from, access)),
+                true => transfer.queue.push_front((from, access)),
+            }
             return Ok(());
         }
         self.begin(from, page, access, home_copy, out)

@@ -79,7 +79,7 @@ impl Engine {
             copies: Copies::new(rank, space, hold == Hold::Timed, planted),
             directory: Directory::new(rank, planted),
             barrier: Barrier::new(space.nodes, planted),
-            calls: Calls::new(rank, space.nodes, planted),
+            calls: Calls::new(rank, space, planted),
             conds: Conds::new(planted),
             semaphores: Semaphores::new(planted),
             gatherings: Gatherings::new(planted),
@@ -169,13 +169,17 @@ impl Engine {
             Call::Probe { object, access } => self.calls.on_probe(id, object, access, out),
             Call::Ask { object, ask } => {
                 let page = self.space.page_of(object);
-                let serves = match (ask, operation(object, ask)) {
-                    (_, Some(task)) if self.access(page) == Access::Write => {
-                        self.calls.on_own_task(id);
-                        return out.push(Output::Serve { asker: self.rank, id, task });
-                    }
-                    (Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner, _) => COORDINATOR,
-                    _ => self.space.home_of(object),
+                let home = self.home(page);
+                if let Some(task) = operation(object, ask)
+                    && self.copies.is_sole(page, home)
+                {
+                    self.calls.begin(id, ask, self.rank);
+                    let errand = Errand::Operate { asker: self.rank, id, task };
+                    return self.copies.on_own_errand(page, errand, home, out);
+                }
+                let serves = match ask {
+                    Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner => COORDINATOR,
+                    _ => home,
                 };
                 self.calls.on_ask(id, object, ask, serves, out);
             }
@@ -244,19 +248,16 @@ impl Engine {
                 let asked = Asked { from, asker: Waiter { rank: asker, id }, object };
                 self.on_ask(asked, ask, out)
             }
-            Message::Answer { id, answer } => self.calls.on_answer(id, answer, out),
+            Message::Answer { id, answer } => self.calls.on_answer(from, id, answer, out),
             Message::Reclaim { first, pages } => {
-                let end = PageId(first.0 + pages);
-                if from != COORDINATOR
-                    || first.0 < self.space.area_pages
-                    || end.0 > self.space.pages
-                {
+                let end = PageId(first.0.saturating_add(pages));
+                let is_heap = first.0 >= self.space.area_pages && end.0 <= self.space.pages;
+                if from != COORDINATOR || !is_heap || pages == 0 {
                     return Err("the coordinator reclaims pages of the heap");
                 }
                 self.semaphores
                     .forget(self.space.first_object(first), self.space.first_object(end));
-                self.copies.on_reclaim(first, pages, out);
-                Ok(())
+                self.copies.on_reclaim(first, pages, out)
             }
             Message::Reclaimed { first } => {
                 if self.rank != COORDINATOR {
@@ -290,7 +291,7 @@ impl Engine {
             return Err("a rank asks who serves the object");
         }
         match ask {
-            Ask::CondWait => self.conds.on_wait(object, asker, out),
+            Ask::CondWait => return self.conds.on_wait(object, asker, out),
             Ask::CondLeave { waiter } => {
                 let waiter = Waiter { rank: from, id: waiter };
                 self.conds.on_leave(object, waiter, asker, out);
@@ -299,12 +300,14 @@ impl Engine {
             Ask::CondBroadcast => self.conds.on_broadcast(object, asker, out),
             Ask::CondDestroy => self.conds.on_destroy(object, asker, out),
             Ask::SemaphoreInit { value } => self.semaphores.on_set(object, value, asker, out),
-            Ask::SemaphoreWait => self.semaphores.on_wait(object, asker, out),
+            Ask::SemaphoreWait => return self.semaphores.on_wait(object, asker, out),
             Ask::SemaphoreTry => self.semaphores.on_try(object, asker, out),
             Ask::SemaphorePost => self.semaphores.on_post(object, asker, out),
             Ask::SemaphoreDestroy => self.semaphores.on_set(object, 0, asker, out),
-            Ask::BarrierWait { count } => self.gatherings.on_wait(object, count, asker, out),
-            Ask::RunTake { pages } => self.runs.on_take(pages, asker, out),
+            Ask::BarrierWait { count } => {
+                return self.gatherings.on_wait(object, count, asker, out);
+            }
+            Ask::RunTake { pages } => return self.runs.on_take(pages, asker, out),
             Ask::RunGive => self.runs.on_give(page, asker, out),
             Ask::RunOwner => self.runs.on_owner(page, asker, out),
             Ask::BlockFree => serve(asker, Task::Free { object }, out),
@@ -330,13 +333,13 @@ impl Engine {
             return Err("an operation comes from its asker to the page's home, or from there");
         }
         let owner = if is_ours { self.directory.owner(page) } else { self.rank };
-        if owner == self.rank || self.planted.is(Mutant::OperatedAtHome) {
+        if owner == self.rank {
             let errand = Errand::Operate { asker: asker.rank, id: asker.id, task };
-            self.copies.on_errand(page, errand, home, out);
-        } else {
-            let Waiter { rank, id } = asker;
-            out.send(owner, Message::Ask { asker: rank, id, object, ask }, None);
+            return self.copies.on_errand(page, errand, home, out);
         }
+        let Waiter { rank, id } = asker;
+        let rank = self.planted.bend(Mutant::AskerForgotten, rank, self.rank);
+        out.send(owner, Message::Ask { asker: rank, id, object, ask }, None);
         Ok(())
     }
 

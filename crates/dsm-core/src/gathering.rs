@@ -1,5 +1,12 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{GatheringEvent, GatheringSituation};
+
 use crate::ObjectId;
 use crate::cond::Waiter;
+use crate::guests::Guests;
 use crate::io::Outputs;
 use crate::message::Answer;
 use crate::mutant::{Mutant, Planted};
@@ -13,6 +20,7 @@ use alloc::vec::Vec;
 pub(crate) struct Gatherings {
     planted: Planted,
     under_way: BTreeMap<ObjectId, Gathering>,
+    guests: Guests,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +31,7 @@ struct Gathering {
 
 impl Gatherings {
     pub(crate) fn new(planted: Planted) -> Self {
-        Self { planted, under_way: BTreeMap::new() }
+        Self { planted, under_way: BTreeMap::new(), guests: Guests::default() }
     }
 
     pub(crate) fn on_wait(
@@ -32,23 +40,27 @@ impl Gatherings {
         count: u32,
         waiter: Waiter,
         out: &mut Outputs,
-    ) {
+    ) -> Result<(), &'static str> {
         let new = || Gathering { count, arrived: Vec::new() };
         let gathering = self.under_way.entry(object).or_insert_with(new);
         if gathering.count != count && !self.planted.is(Mutant::CountIgnored) {
-            return waiter.answer(Answer::CountDiffers, out);
+            waiter.answer(Answer::CountDiffers, out);
+            return Ok(());
         }
+        self.guests.enter(waiter.rank)?;
         gathering.arrived.push(waiter);
         let missing = u32::from(self.planted.is(Mutant::GatheringShort) && count > 1);
         if gathering.arrived.len() as u64 >= u64::from(count - missing) {
             let arrived = self.under_way.remove(&object).map_or_else(Vec::new, |it| it.arrived);
             self.release(arrived, waiter, out);
         }
+        Ok(())
     }
 
-    fn release(&self, arrived: Vec<Waiter>, last: Waiter, out: &mut Outputs) {
+    fn release(&mut self, arrived: Vec<Waiter>, last: Waiter, out: &mut Outputs) {
         let told = arrived.len() - usize::from(self.planted.is(Mutant::GatheringUnreleased));
         for waiter in arrived.into_iter().take(told) {
+            self.guests.leave(waiter.rank);
             let is_serial = waiter == last || self.planted.is(Mutant::SerialToAll);
             waiter.answer(if is_serial { Answer::Serial } else { Answer::Done }, out);
         }

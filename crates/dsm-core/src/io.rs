@@ -36,7 +36,8 @@ pub enum Input {
         /// What became of it.
         answer: Answer,
     },
-    /// The minimum hold time that [`Output::Hold`] started is over.
+    /// The time that [`Output::Hold`] or [`Output::Pin`] started is over. Without effect if the page went
+    /// before.
     HoldOver {
         /// The page held.
         page: PageId,

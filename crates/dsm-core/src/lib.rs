@@ -19,6 +19,7 @@ mod copy;
 mod directory;
 mod engine;
 mod gathering;
+mod guests;
 mod io;
 mod message;
 mod mutant;
@@ -38,7 +39,14 @@ pub use types::{Access, Epoch, ObjectId, PageId, Rank};
 #[cfg(feature = "mutants")]
 pub use {
     barrier::{BarrierEvent, BarrierSituation, BarrierState},
+    calls::{CallEvent, CallSituation, CallState},
+    cond::{CondEvent, CondSituation, Few},
     copy::{CopyContent, CopyEvent, CopySituation, CopyState, Which},
+    copy::{Lent, TokenEvent, TokenSituation, TokenState},
+    copy::{OperationPlace, OperationSituation, ReclaimSituation},
     directory::{Asker, HomeEvent, HomeSituation, HomeState, Owner},
     engine::Situation,
+    gathering::{GatheringEvent, GatheringSituation},
+    runs::{RunEvent, RunSituation},
+    semaphore::{SemaphoreEvent, SemaphoreSituation, SemaphoreValue},
 };

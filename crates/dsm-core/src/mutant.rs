@@ -141,6 +141,8 @@ mutants! {
     QueueForgotten,
     /// Who waited behind a writer that waited behind a writer is not served after it.
     QueueCut,
+    /// Of those that wait behind a writer, the one that came last is served first.
+    QueueReversed,
 
     // The barrier.
     /// The barrier opens when all ranks but one are there.
@@ -169,9 +171,18 @@ mutants! {
     RelendForgotten,
     /// A token surrendered is believed to be lent still.
     LentForever,
+    /// A token to read is lent as if it were one to write.
+    LendOverstepped,
+    /// A token that is lent is lent once more when it is asked for.
+    LentTwice,
+    /// Who has to give a token up is asked to keep it to read.
+    RecallTooMild,
 
+    // What comes with a lock.
     /// Pages kept for who has a lock are not sent when it is unlocked.
     PinForgotten,
+    /// A token that waited for its pages is not lent when they are here.
+    WithheldForever,
 
     // Condition variables.
     /// Of the threads that wait, the one that came last is remembered.
@@ -180,20 +191,26 @@ mutants! {
     LeaverKept,
     /// A signal takes the first waiter from the queue and does not wake it.
     WakeUpLost,
-    /// A signal wakes two.
+    /// A signal wakes two threads instead of one.
     WakeUpSpurious,
     /// A signal wakes the one that came last.
     SignalToLast,
     /// A broadcast wakes the first and forgets the others.
     BroadcastShort,
+    /// A thread that was woken while it left is told that it was not.
+    LeaverMisled,
 
     // Semaphores.
     /// A post wakes the one that came last.
     PostToLast,
     /// A post at a semaphore where nobody waits is forgotten.
     PostLost,
+    /// A post that wakes a thread raises the value too.
+    PostDoubled,
     /// A wait does not lower the value.
     ValueKept,
+    /// A semaphore is set although threads wait, who are forgotten.
+    SetBlindly,
 
     // Barriers of a count.
     /// Threads that name another count meet all the same.
@@ -206,8 +223,12 @@ mutants! {
     SerialToAll,
 
     // Operations, and calls to other ranks.
-    /// An operation is run at the page's home whoever the owner is.
-    OperatedAtHome,
+    /// An operation is run by a rank that may not write the page.
+    OperatedUnowned,
+    /// An operation that waits for its page is not run when the page comes.
+    ErrandUnheard,
+    /// The home hands an operation on as if it were its own.
+    AskerForgotten,
     /// Of the answers to a probe the first counts, whatever it says.
     FirstProbeEnough,
 
@@ -220,6 +241,14 @@ mutants! {
     OneReclaimEnough,
     /// A page that is cleared is believed to be as it was.
     ClearForgotten,
+    /// Memory of a page that is open is given back.
+    ClearedOpen,
+    /// Free runs that touch each other stay two.
+    RunsApart,
+    /// Who asks while a run is made zero is told that there is none.
+    RefusedEarly,
+    /// Who waits for a run that is made zero is not told when it is.
+    TakerForgotten,
 
     // The engine.
     /// Of several messages of a rank to itself only the first is heard.

@@ -1,5 +1,12 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{RunEvent, RunSituation};
+
 use crate::barrier::COORDINATOR;
 use crate::cond::Waiter;
+use crate::guests::Guests;
 use crate::io::Outputs;
 use crate::message::{Answer, Message};
 use crate::mutant::{Mutant, Planted};
@@ -24,6 +31,7 @@ pub(crate) struct Runs {
     reclaimed: BTreeMap<u64, Reclaim>,
     /// Who waits for a run that is being reclaimed.
     waiting: VecDeque<(Waiter, u64)>,
+    guests: Guests,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +56,7 @@ impl Runs {
             taken: BTreeMap::new(),
             reclaimed: BTreeMap::new(),
             waiting: VecDeque::new(),
+            guests: Guests::default(),
         };
         if rank == COORDINATOR {
             // The first page holds the roots of the heap itself.
@@ -57,13 +66,25 @@ impl Runs {
         runs
     }
 
-    pub(crate) fn on_take(&mut self, pages: u64, caller: Waiter, out: &mut Outputs) {
+    pub(crate) fn on_take(
+        &mut self,
+        pages: u64,
+        caller: Waiter,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        if pages == 0 {
+            return Err("a run has pages");
+        }
         match self.take(pages, caller.rank) {
             Some(first) => caller.answer(Answer::Run(PageId(first)), out),
             // What is being made zero may be enough.
-            None if !self.reclaimed.is_empty() => self.waiting.push_back((caller, pages)),
+            None if !self.reclaimed.is_empty() && !self.planted.is(Mutant::RefusedEarly) => {
+                self.guests.enter(caller.rank)?;
+                self.waiting.push_back((caller, pages));
+            }
             None => caller.answer(Answer::Exhausted, out),
         }
+        Ok(())
     }
 
     /// The caller hears at once; the pages are free when they are zero.
@@ -105,8 +126,12 @@ impl Runs {
             let pages = reclaim.pages;
             self.reclaimed.remove(&first.0);
             self.release(first.0, pages);
+            if self.planted.is(Mutant::TakerForgotten) {
+                return Ok(());
+            }
             for (caller, pages) in core::mem::take(&mut self.waiting) {
-                self.on_take(pages, caller, out);
+                self.guests.leave(caller.rank);
+                self.on_take(pages, caller, out)?;
             }
         }
         Ok(())
@@ -129,6 +154,9 @@ impl Runs {
     fn release(&mut self, mut first: u64, mut pages: u64) {
         if pages == 0 {
             return;
+        }
+        if self.planted.is(Mutant::RunsApart) {
+            return self.insert_free(first, pages);
         }
         if let Some((&before, &length)) = self.free.range(..first).next_back()
             && before + length == first

@@ -1,5 +1,12 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{SemaphoreEvent, SemaphoreSituation, SemaphoreValue};
+
 use crate::ObjectId;
 use crate::cond::Waiter;
+use crate::guests::Guests;
 use crate::io::Outputs;
 use crate::message::Answer;
 use crate::mutant::{Mutant, Planted};
@@ -13,6 +20,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 pub(crate) struct Semaphores {
     planted: Planted,
     in_use: BTreeMap<ObjectId, Semaphore>,
+    guests: Guests,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,14 +31,22 @@ struct Semaphore {
 
 impl Semaphores {
     pub(crate) fn new(planted: Planted) -> Self {
-        Self { planted, in_use: BTreeMap::new() }
+        Self { planted, in_use: BTreeMap::new(), guests: Guests::default() }
     }
 
-    pub(crate) fn on_wait(&mut self, object: ObjectId, waiter: Waiter, out: &mut Outputs) {
+    pub(crate) fn on_wait(
+        &mut self,
+        object: ObjectId,
+        waiter: Waiter,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
         if self.take(object) {
-            return waiter.answer(Answer::Done, out);
+            waiter.answer(Answer::Done, out);
+            return Ok(());
         }
+        self.guests.enter(waiter.rank)?;
         self.in_use.entry(object).or_default().queue.push_back(waiter);
+        Ok(())
     }
 
     pub(crate) fn on_try(&mut self, object: ObjectId, caller: Waiter, out: &mut Outputs) {
@@ -43,13 +59,17 @@ impl Semaphores {
             false => semaphore.queue.pop_front(),
             true => semaphore.queue.pop_back(),
         };
-        match first {
-            Some(waiter) => waiter.answer(Answer::Done, out),
-            None if self.planted.is(Mutant::PostLost) => {}
-            None => match semaphore.value.checked_add(1) {
-                Some(value) => semaphore.value = value,
-                None => return caller.answer(Answer::Overflow, out),
-            },
+        if let Some(waiter) = first {
+            self.guests.leave(waiter.rank);
+            waiter.answer(Answer::Done, out);
+        }
+        let raises = match first {
+            Some(_) => self.planted.is(Mutant::PostDoubled),
+            None => !self.planted.is(Mutant::PostLost),
+        };
+        match semaphore.value.checked_add(u32::from(raises)) {
+            Some(value) => semaphore.value = value,
+            None => return caller.answer(Answer::Overflow, out),
         }
         caller.answer(Answer::Done, out);
         self.forget_idle(object);
@@ -64,6 +84,9 @@ impl Semaphores {
         out: &mut Outputs,
     ) {
         let semaphore = self.in_use.entry(object).or_default();
+        if self.planted.is(Mutant::SetBlindly) {
+            semaphore.queue.clear();
+        }
         if !semaphore.queue.is_empty() {
             return caller.answer(Answer::Busy, out);
         }

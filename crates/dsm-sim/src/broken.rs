@@ -34,8 +34,10 @@ pub enum Promise {
     Exclusion,
     /// What all ranks together have of a lock's token is one right to write, or any number to read.
     OneToken,
-    /// While a rank waits for a token, no other one gets it twice that asked later.
+    /// A token goes to the ranks in the order in which they asked, but for readers among each other.
     Turns,
+    /// Pages that are kept for who has a lock go when the lock is given up.
+    Pins,
     /// A thread hears whether somebody has a lock, as it was when it asked or after.
     Probes,
     /// Each signal wakes the thread that has waited longest, each broadcast all, and nothing else does.

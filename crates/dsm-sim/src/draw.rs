@@ -1,35 +1,45 @@
+mod pieces;
+
 use crate::rng::Rng;
 use crate::{Arrival, Faults, Mutant, Op, Setup, Watch};
-use dsm_core::{Hold, PageId};
-use std::sync::Arc;
+use dsm_core::Hold;
+use pieces::Pieces;
 
-/// A world drawn at random: 2 to 5 ranks, 1 to 4 pages, 1 or 2 threads a rank, and how they end.
+/// A world drawn at random: 2 to 5 ranks, 1 to 4 pages, 1 or 2 threads a rank, and how they end. Every third
+/// is about pages alone.
 pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
     let nodes = 2 + rng.below(4);
     let pages = 1 + rng.below(4);
-    let barriers = if rng.one_in(3) { 1 + rng.below(2) } else { 0 };
     let hold = rng.pick(&[Hold::None, Hold::Timed]);
-    let moves = pages > 1 && rng.one_in(4);
     let most_ops = 1 + rng.below(12);
-    let ops =
-        |rng: &mut Rng| -> Vec<Op> { (0..most_ops).map(|_| draw_op(rng, pages, moves)).collect() };
-    let mut scripts: Vec<Vec<Vec<Op>>> = Vec::new();
-    for _ in 0..nodes {
-        let mut first = ops(rng);
-        for _ in 0..barriers {
-            first.insert(rng.place(first.len() + 1), Op::Barrier);
-        }
-        let mut threads = vec![first];
-        if rng.one_in(2) {
-            threads.push(ops(rng));
-        }
-        scripts.push(threads);
+    let about_pages = rng.one_in(3);
+    let pieces = if about_pages { Pieces::of_pages(rng, pages) } else { Pieces::draw(rng, pages) };
+    let heap = pieces.heap();
+    let mut threads: Vec<Vec<Vec<Op>>> = Vec::new();
+    let mut ranks = Vec::new();
+    for rank in 0..nodes {
+        let count = if rng.one_in(2) { 2 } else { 1 };
+        ranks.extend(std::iter::repeat_n(rank, count));
+        let most = if about_pages { most_ops } else { most_ops.div_ceil(2) };
+        threads.extend((0..count).map(|_| (0..most).map(|_| pieces.draw_piece(rng)).collect()));
     }
+    // What some threads wait for others to do.
+    let meets = pieces.join(rng, &mut threads);
+    let barriers = if !meets && rng.one_in(3) { 1 + rng.below(2) } else { 0 };
+    let mut scripts: Vec<Vec<Vec<Op>>> = vec![Vec::new(); ranks.len()];
+    for (rank, mut thread) in ranks.into_iter().zip(threads) {
+        let rank = usize::from(u16::try_from(rank).expect("there are few ranks"));
+        for _ in 0..barriers * u64::from(scripts[rank].is_empty()) {
+            thread.insert(rng.place(thread.len() + 1), vec![Op::Barrier]);
+        }
+        scripts[rank].push(thread.concat());
+    }
+    scripts.retain(|threads| !threads.is_empty());
     end(rng, &mut scripts);
-    let shared = |threads: Vec<Vec<Op>>| threads.into_iter().map(Arc::from).collect();
+    let shared = |threads: Vec<Vec<Op>>| threads.into_iter().map(Into::into).collect();
     Setup {
         pages,
-        heap: 0,
+        heap,
         scripts: scripts.into_iter().map(shared).collect(),
         hold,
         arrival: rng.pick(&[Arrival::Whole, Arrival::Split]),
@@ -60,13 +70,4 @@ fn end(rng: &mut Rng, scripts: &mut [Vec<Vec<Op>>]) {
         }
         _ => (),
     }
-}
-
-fn draw_op(rng: &mut Rng, pages: u64, moves: bool) -> Op {
-    let page = rng.below(pages);
-    if moves && rng.one_in(4) {
-        let other = (page + 1 + rng.below(pages - 1)) % pages;
-        return Op::Move(PageId(page), PageId(other));
-    }
-    if rng.one_in(2) { Op::Load(PageId(page)) } else { Op::Store(PageId(page)) }
 }

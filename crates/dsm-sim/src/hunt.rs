@@ -33,4 +33,4 @@ pub fn hunt_schedules(mutant: Mutant, mut seeds: impl Iterator<Item = u64>) -> O
 }
 
 const QUEUE: &str = "4x1-queue";
-const MOST_STATES: [u32; 3] = [3_000, 60_000, u32::MAX];
+const MOST_STATES: [u32; 3] = [3_000, 60_000, 2_000_000];

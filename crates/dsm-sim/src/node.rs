@@ -4,7 +4,7 @@ use crate::thread::{Fault, Thread, ThreadState};
 use crate::{Op, Setup, planted};
 use dsm_core::{Access, BarrierKind, Call, Config, Engine, Input, ObjectId, Output, PageId, Rank};
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -24,8 +24,14 @@ pub(crate) struct Node {
     pub(crate) faults: VecDeque<(PageId, Access, Option<ObjectId>)>,
     /// Pages whose minimum hold time runs.
     pub(crate) held: BTreeSet<PageId>,
-    /// Pages that stay until a lock is unlocked, for a time at most.
+    /// Pages whose time runs that they stay at most until a lock is unlocked; those that went stay in it.
     pub(crate) pinned: BTreeSet<PageId>,
+    /// Those of them that are here.
+    pub(crate) kept: BTreeSet<PageId>,
+    /// Which lock a page comes with.
+    pub(crate) carries: BTreeMap<PageId, ObjectId>,
+    /// The lock that is being given up.
+    pub(crate) surrendered: Option<ObjectId>,
     pub(crate) life: Life,
     /// The peers whose loss it was told of.
     pub(crate) lost: BTreeSet<Rank>,
@@ -56,6 +62,9 @@ impl Node {
             faults: VecDeque::new(),
             held: BTreeSet::new(),
             pinned: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            carries: BTreeMap::new(),
+            surrendered: None,
             life: Life::Up,
             lost: BTreeSet::new(),
             tape: OnceCell::new(),
@@ -87,6 +96,7 @@ impl Node {
         self.faults.clear();
         self.held.clear();
         self.pinned.clear();
+        self.kept.clear();
     }
 
     /// A thread gives a lock back; `None` if it does not have it.
@@ -122,6 +132,9 @@ impl Node {
             self.faults.hash(&mut tape);
             self.held.hash(&mut tape);
             self.pinned.hash(&mut tape);
+            self.kept.hash(&mut tape);
+            self.carries.hash(&mut tape);
+            self.surrendered.hash(&mut tape);
             self.life.hash(&mut tape);
             self.lost.hash(&mut tape);
             for thread in &self.threads {
@@ -149,6 +162,9 @@ impl Clone for Node {
             faults: self.faults.clone(),
             held: self.held.clone(),
             pinned: self.pinned.clone(),
+            kept: self.kept.clone(),
+            carries: self.carries.clone(),
+            surrendered: self.surrendered,
             life: self.life,
             lost: self.lost.clone(),
             tape: OnceCell::new(),

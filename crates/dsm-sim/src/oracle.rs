@@ -75,15 +75,15 @@ impl Oracle {
     /// An engine is about to take this.
     pub(crate) fn take(&mut self, rank: Rank, engine: &Engine, input: &Input) {
         match *input {
-            Input::Call { id, call: Call::Ask { object, ask } } => {
-                if self.server_of(object, ask) == Some(rank) {
-                    self.on_ask((rank, id), object, ask);
-                }
+            Input::Call { id, call: Call::Ask { object, ask } }
+                if self.server_of(object, ask) == Some(rank) =>
+            {
+                self.on_ask((rank, id), object, ask);
             }
-            Input::Message { message: Message::Ask { asker, id, object, ask }, .. } => {
-                if self.server_of(object, ask) == Some(rank) {
-                    self.on_ask((asker, id), object, ask);
-                }
+            Input::Message { message: Message::Ask { asker, id, object, ask }, .. }
+                if self.server_of(object, ask) == Some(rank) =>
+            {
+                self.on_ask((asker, id), object, ask);
             }
             Input::Message { message: Message::Answer { id, .. }, .. } => {
                 if let Some(probe) = self.probes.get_mut(&(rank, id)) {

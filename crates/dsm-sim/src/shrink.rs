@@ -1,9 +1,10 @@
+mod simpler;
+
 use crate::calm::require_good_end;
 use crate::rng::Rng;
 use crate::roam::roam_in;
-use crate::{Arrival, Counterexample, Faults, Limits, Op, Path, Setup, Step, World, shortest};
-use dsm_core::Hold;
-use std::sync::Arc;
+use crate::{Counterexample, Limits, Path, Setup, Step, World, shortest};
+use simpler::simpler;
 
 /// A smaller world and a shorter path that break the same promise.
 ///
@@ -90,68 +91,6 @@ fn shorter(found: &Counterexample) -> Option<Counterexample> {
         length /= 2;
     }
     None
-}
-
-/// Worlds in which something is left out: much first.
-fn simpler(setup: &Setup) -> impl Iterator<Item = Setup> {
-    let mut all = Vec::new();
-    let nodes = setup.scripts.len();
-    if nodes > 2 {
-        all.extend((0..nodes).map(|rank| changed(setup, |scripts| drop(scripts.remove(rank)))));
-    }
-    for (rank, threads) in setup.scripts.iter().enumerate() {
-        for (thread, ops) in threads.iter().enumerate() {
-            // A barrier that one rank leaves out is a mistake of another sort.
-            let meets = ops.iter().any(|op| op.barrier().is_some());
-            if threads.len() > 1 && !meets {
-                all.push(changed(setup, |scripts| drop(scripts[rank].remove(thread))));
-            }
-            for place in (0..ops.len()).filter(|place| ops[*place].barrier().is_none()) {
-                all.extend(simpler_ops(ops[place]).into_iter().map(|simpler| {
-                    changed(setup, |scripts| {
-                        let mut ops = ops.to_vec();
-                        ops.splice(place..=place, simpler);
-                        scripts[rank][thread] = ops.into();
-                    })
-                }));
-            }
-        }
-    }
-    for left_out in [Op::Barrier, Op::Finalize] {
-        let has = |op: &Op| *op == left_out;
-        if setup.scripts.iter().flatten().any(|ops| ops.iter().any(has)) {
-            all.push(changed(setup, |scripts| {
-                for ops in scripts.iter_mut().flatten() {
-                    let last = ops.iter().rposition(has);
-                    let kept = ops.iter().enumerate().filter(|(place, _)| Some(*place) != last);
-                    *ops = kept.map(|(_, op)| *op).collect();
-                }
-            }));
-        }
-    }
-    all.extend((setup.hold != Hold::None).then(|| Setup { hold: Hold::None, ..setup.clone() }));
-    let (whole, at_once) = (Arrival::Whole, Faults::AtOnce);
-    all.extend((setup.arrival != whole).then(|| Setup { arrival: whole, ..setup.clone() }));
-    all.extend((setup.faults != at_once).then(|| Setup { faults: at_once, ..setup.clone() }));
-    let used = |op: &Op| op.needs().map(|(page, _)| page.0 + 1).max().unwrap_or(1);
-    let pages = setup.scripts.iter().flatten().flat_map(|ops| ops.iter()).map(used).max();
-    let pages = pages.unwrap_or(1);
-    all.extend((pages < setup.pages).then(|| Setup { pages, ..setup.clone() }));
-    all.into_iter()
-}
-
-/// What may stand in for an operation: nothing, or a part of it.
-fn simpler_ops(op: Op) -> Vec<Option<Op>> {
-    match op {
-        Op::Move(from, to) => vec![None, Some(Op::Load(from)), Some(Op::Store(to))],
-        _ => vec![None],
-    }
-}
-
-fn changed(setup: &Setup, change: impl FnOnce(&mut Vec<Vec<Arc<[Op]>>>)) -> Setup {
-    let mut setup = setup.clone();
-    change(&mut setup.scripts);
-    setup
 }
 
 /// Random schedules tried in each smaller world.

@@ -207,6 +207,7 @@ impl World {
                 let node = change(&mut self.nodes[at(rank)]);
                 node.held.remove(&page);
                 node.pinned.remove(&page);
+                node.kept.remove(&page);
                 self.handle(rank, Input::HoldOver { page })?;
             }
             Step::Lose(from, to) => {

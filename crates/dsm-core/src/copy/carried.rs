@@ -90,6 +90,9 @@ impl Copies {
 
     /// A page has come: tokens that waited for it alone are lent.
     pub(super) fn lend_awaited(&mut self, page: PageId, out: &mut Outputs) {
+        if self.planted.is(Mutant::WithheldForever) {
+            return;
+        }
         let mut complete = Vec::new();
         for (&token, pages) in &mut self.carried.awaited {
             if pages.remove(&page) && pages.is_empty() {
@@ -106,13 +109,17 @@ impl Copies {
 
     /// Keeps a page for the thread that has the lock it comes with, if another rank waits for the lock.
     pub(super) fn pin(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
-        let Some(&token) = self.carried.tokens.get(&page) else { return };
-        let is_wanted = self.held.contains(&token) && self.deferred.contains_key(&token);
-        let is_here = self.state(page, home).access() > Access::None;
-        if self.holds && is_wanted && is_here && self.held.insert(page) {
+        if self.is_kept(page, home) && self.held.insert(page) {
             self.carried.pinned.insert(page);
             out.push(Output::Pin { page });
         }
+    }
+
+    /// Whether a page is kept for the thread that has its lock when a demand comes.
+    pub(super) fn is_kept(&self, page: PageId, home: Rank) -> bool {
+        let Some(token) = self.carried.tokens.get(&page) else { return false };
+        let is_wanted = self.held.contains(token) && self.deferred.contains_key(token);
+        self.holds && is_wanted && self.state(page, home).access() > Access::None
     }
 
     /// The time is over for which a page is kept at most.

@@ -1,5 +1,12 @@
+#[cfg(feature = "mutants")]
+mod situation;
+
+#[cfg(feature = "mutants")]
+pub use situation::{OperationPlace, OperationSituation, ReclaimSituation};
+
 use super::{Copies, Copy, State};
 use crate::barrier::COORDINATOR;
+use crate::guests::Guests;
 use crate::io::{Outputs, Task};
 use crate::message::{CallId, Message};
 use crate::mutant::Mutant;
@@ -16,6 +23,8 @@ pub(super) struct Errands {
     of_pages: BTreeMap<PageId, VecDeque<Errand>>,
     /// Runs being cleared, by their first page.
     runs: BTreeMap<PageId, Run>,
+    /// Whose operations wait for pages.
+    guests: Guests,
     /// Pages of cleared runs that were open here, or asked for: their memory is given back when they go.
     stale: BTreeSet<PageId>,
 }
@@ -43,6 +52,24 @@ impl Copies {
         errand: Errand,
         home: Rank,
         out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        match errand {
+            Errand::Operate { asker, .. } if asker != self.rank => {
+                self.errands.guests.enter(asker)?;
+            }
+            Errand::Operate { .. } | Errand::Clear { .. } => {}
+        }
+        self.on_own_errand(page, errand, home, out);
+        Ok(())
+    }
+
+    /// One that no other rank asks for.
+    pub(crate) fn on_own_errand(
+        &mut self,
+        page: PageId,
+        errand: Errand,
+        home: Rank,
+        out: &mut Outputs,
     ) {
         self.errands.of_pages.entry(page).or_default().push_back(errand);
         self.run_errands(page, home, out);
@@ -50,7 +77,15 @@ impl Copies {
 
     /// Makes the pages of a run that this rank is home to as if they had never been used, and what this
     /// rank has of the run zero; says so with [`Message::Reclaimed`].
-    pub(crate) fn on_reclaim(&mut self, run: PageId, pages: u64, out: &mut Outputs) {
+    pub(crate) fn on_reclaim(
+        &mut self,
+        run: PageId,
+        pages: u64,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        if self.errands.runs.contains_key(&run) {
+            return Err("a run is reclaimed once");
+        }
         let (home, end) = (self.rank, PageId(run.0 + pages));
         let is_ours = |page: &PageId| self.space.home(*page) == home;
         let used = self.pages.range(run..end).filter(|(_, copy)| copy.state != State::Fresh);
@@ -58,9 +93,10 @@ impl Copies {
         // One more than there are, so that the run is not done before all are asked for.
         self.errands.runs.insert(run, Run { pages, left: 1 + used.len() as u64 });
         for page in used {
-            self.on_errand(page, Errand::Clear { run }, home, out);
+            self.on_own_errand(page, Errand::Clear { run }, home, out);
         }
         self.cleared(run, out);
+        Ok(())
     }
 
     pub(super) fn run_errands(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
@@ -70,13 +106,17 @@ impl Copies {
                 return;
             };
             let copy = self.pages.get(&page).copied();
-            let Some(copy) = copy.filter(|copy| copy.state == State::Modified) else {
+            let unowned = self.planted.is(Mutant::OperatedUnowned);
+            let Some(copy) = copy.filter(|copy| copy.state == State::Modified || unowned) else {
                 // Granted at once or asked for; either way the errands are looked at again when it opens.
                 return self.on_fault(page, Access::Write, home, out);
             };
             match errand {
                 Errand::Operate { asker, id, task } => {
                     queue.pop_front();
+                    if asker != self.rank {
+                        self.errands.guests.leave(asker);
+                    }
                     out.push(Output::Serve { asker, id, task });
                 }
                 // Demands were made by threads that used the page until its end; they go first.
@@ -86,6 +126,8 @@ impl Copies {
                     if !self.planted.is(Mutant::ClearForgotten) {
                         self.pages.insert(page, Copy { state: State::Fresh, ..copy });
                     }
+                    // Nobody uses it: the end of its hold time may come later.
+                    self.held.remove(&page);
                     out.push(Output::Protect { page, access: Access::None });
                     self.cleared(run, out);
                 }
@@ -110,7 +152,10 @@ impl Copies {
         let is_open = |(_, copy): &(&PageId, &Copy)| copy.state.access() > Access::None;
         let open = self.pages.range(first..end).filter(is_open).map(|(&page, _)| page);
         let asked = self.pending.range(first..end).map(|(&page, _)| page);
-        let kept: BTreeSet<PageId> = open.chain(asked).collect();
+        let mut kept: BTreeSet<PageId> = open.chain(asked).collect();
+        if self.planted.is(Mutant::ClearedOpen) {
+            kept.clear();
+        }
         for &page in &kept {
             clear(first, page, out);
             first = PageId(page.0 + 1);

@@ -19,7 +19,7 @@ pub struct CopyState {
     pub content: CopyContent,
     /// The access asked for, if a request is under way.
     pub request: Option<Access>,
-    /// Whether the hold time runs.
+    /// Whether the hold time runs, or the page is kept for who has a lock when a demand comes.
     pub is_held: bool,
     /// Whether demands are put off.
     pub puts_off: bool,
@@ -81,7 +81,11 @@ impl Copies {
             },
             Input::Call { .. } | Input::Served { .. } | Input::PeerLost { .. } => return None,
         };
-        Some(CopySituation { state: self.copy_state(page, home), event })
+        let mut state = self.copy_state(page, home);
+        if let CopyEvent::Forward(..) | CopyEvent::Invalidate(_) = event {
+            state.is_held |= self.is_kept(page, home);
+        }
+        Some(CopySituation { state, event })
     }
 
     pub(crate) fn copy_state(&self, page: PageId, home: Rank) -> CopyState {
@@ -101,7 +105,7 @@ impl Copies {
         self.copy(page, home).epoch
     }
 
-    fn which(&self, page: PageId, have: Epoch, home: Rank) -> Which {
+    pub(super) fn which(&self, page: PageId, have: Epoch, home: Rank) -> Which {
         match have.cmp(&self.copy_epoch(page, home)) {
             core::cmp::Ordering::Less => Which::Earlier,
             core::cmp::Ordering::Equal => Which::Current,

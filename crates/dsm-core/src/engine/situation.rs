@@ -2,24 +2,52 @@
 //!
 //! Only the `mutants` feature has it. The engine's own work is the same with and without.
 
-use crate::barrier::BarrierSituation;
-use crate::copy::{CopySituation, CopyState, State};
+use super::operation;
+use crate::barrier::{BarrierSituation, COORDINATOR};
+use crate::calls::CallSituation;
+use crate::cond::{CondSituation, Waiter};
+use crate::copy::{
+    CopySituation, CopyState, OperationPlace, OperationSituation, ReclaimSituation, State,
+    TokenSituation,
+};
 use crate::directory::{HomeCopy, HomeSituation};
-use crate::{Engine, Epoch, Input, Message, Outputs, PageId};
+use crate::gathering::GatheringSituation;
+use crate::runs::RunSituation;
+use crate::semaphore::SemaphoreSituation;
+use crate::{Ask, Call, Engine, Epoch, Input, Message, ObjectId, Outputs, PageId, Rank};
 
 /// A state of one of an engine's parts, and what reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Situation {
     /// A rank's own copy of a page.
     Copy(CopySituation),
-    /// The directory entry of a page, at its home.
+    /// What a rank has of a lock's token.
+    Token(TokenSituation),
+    /// The directory entry of a page or token, at its home.
     Home(HomeSituation),
     /// The barrier of all ranks.
     Barrier(BarrierSituation),
+    /// A call of this rank's threads that another rank answers.
+    Call(CallSituation),
+    /// A condition variable, at its home.
+    Cond(CondSituation),
+    /// A semaphore, at its home.
+    Semaphore(SemaphoreSituation),
+    /// A barrier with a count, at its home.
+    Gathering(GatheringSituation),
+    /// The heap's pages, at the coordinator.
+    Run(RunSituation),
+    /// A word that an operation is to be run on.
+    Operation(OperationSituation),
+    /// A run of the heap that nobody uses any more.
+    Reclaim(ReclaimSituation),
+    /// Something is asked of a rank that does not serve it.
+    Misdirected,
 }
 
 impl Engine {
-    /// The situation in which this input would find the engine; none for a lost peer.
+    /// The situation in which this input would find the engine; none for a lost peer, and for what calls
+    /// for no decision.
     #[must_use]
     pub fn situation(&self, input: &Input) -> Option<Situation> {
         if let Some(barrier) = self.barrier.situation(self.rank, input) {
@@ -27,10 +55,22 @@ impl Engine {
         }
         let page = match *input {
             Input::Fault { page, .. } | Input::HoldOver { page } => page,
-            Input::Message { message, .. } => message.page()?,
+            Input::Call {
+                call: Call::Acquire { object, .. } | Call::Surrender { object, .. },
+                ..
+            } => self.space.token(object),
+            Input::Message { from, message } => match message.page() {
+                Some(page) => page,
+                None => return self.told(from, message),
+            },
             Input::Call { .. } | Input::Served { .. } | Input::PeerLost { .. } => return None,
         };
         let home = self.home(page);
+        if self.space.is_token(page)
+            && let Some(token) = self.copies.token_situation(input, home)
+        {
+            return Some(Situation::Token(token));
+        }
         if let Some(copy) = self.copies.situation(input, home) {
             return Some(Situation::Copy(copy));
         }
@@ -40,6 +80,61 @@ impl Engine {
             _ => HomeCopy::Used,
         };
         self.directory.situation(from, &message, home_copy).map(Situation::Home)
+    }
+
+    /// The situation of a message that is about no copy of a page.
+    fn told(&self, from: Rank, message: Message) -> Option<Situation> {
+        match message {
+            Message::Ask { asker, id, object, ask } => {
+                self.asked(from, Waiter { rank: asker, id }, object, ask)
+            }
+            Message::Answer { id, answer } => {
+                Some(Situation::Call(self.calls.situation(from, id, answer)))
+            }
+            Message::Reclaim { first, pages } => {
+                let end = first.0.saturating_add(pages);
+                let is_heap = first.0 >= self.space.area_pages && end <= self.space.pages;
+                Some(Situation::Reclaim(match from == COORDINATOR && is_heap && pages > 0 {
+                    true => self.copies.reclaim_situation(first, pages),
+                    false => ReclaimSituation::Wrong,
+                }))
+            }
+            Message::Reclaimed { .. } if self.rank != COORDINATOR => Some(Situation::Misdirected),
+            Message::Reclaimed { first } => Some(Situation::Run(self.runs.reclaimed(from, first))),
+            _ => None,
+        }
+    }
+
+    fn asked(&self, from: Rank, asker: Waiter, object: ObjectId, ask: Ask) -> Option<Situation> {
+        let page = self.space.page_of(object);
+        let home = self.home(page);
+        if operation(object, ask).is_some() {
+            let owner = self.directory.owner(page);
+            let place = match (from == home, self.rank == home) {
+                (_, true) if asker.rank != from => OperationPlace::Stranger,
+                (_, true) if owner == self.rank => OperationPlace::HomeAndOwner,
+                (_, true) if owner == asker.rank => OperationPlace::HomeOfAskers,
+                (_, true) => OperationPlace::Home,
+                (true, false) => OperationPlace::Owner,
+                (false, false) => OperationPlace::Stranger,
+            };
+            let operation = self.copies.operation_situation(page, place, home);
+            return Some(Situation::Operation(operation));
+        }
+        let is_run = matches!(ask, Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner);
+        let serves = if is_run { COORDINATOR } else { home };
+        let anywhere = matches!(ask, Ask::BlockFree | Ask::Inspect { .. });
+        if asker.rank != from || (serves != self.rank && !anywhere) {
+            return Some(Situation::Misdirected);
+        }
+        if let Ask::BarrierWait { count } = ask {
+            return Some(Situation::Gathering(self.gatherings.situation(object, count)));
+        }
+        let cond = self.conds.situation(object, asker, ask).map(Situation::Cond);
+        let semaphore = self.semaphores.situation(object, ask).map(Situation::Semaphore);
+        let run = self.runs.asked(page, ask).map(Situation::Run);
+        // What is left a driver decides.
+        cond.or(semaphore).or(run)
     }
 
     /// What [`handle`](Self::handle) does, and tells of the input and of each message of this rank to

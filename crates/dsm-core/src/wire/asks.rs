@@ -1,6 +1,6 @@
 //! The codes and operands of what is asked and answered.
 
-use super::{Limits, WireError, below, rank_of, unknown};
+use super::{Limits, WireError, below, nonzero, rank_of, unknown};
 use crate::{Access, Answer, Ask, CallId, ObjectId, PageId, Rank};
 
 /// The code of what is asked, and its operands.
@@ -42,7 +42,9 @@ pub(super) fn ask_of(code: u8, have: u64, operand: u64, limits: &Limits) -> Resu
         11 => Ask::BarrierWait { count: number("count", have)? },
         12 => Ask::Add { value: have },
         13 => Ask::Swap { expected: have, desired: operand },
-        14 => Ask::RunTake { pages: below("pages", have, limits.space.pages + 1)? },
+        14 => {
+            Ask::RunTake { pages: nonzero("pages", below("pages", have, limits.space.pages + 1)?)? }
+        }
         15 => Ask::RunGive,
         16 => Ask::RunOwner,
         17 => Ask::BlockFree,
@@ -62,9 +64,11 @@ pub(super) fn answer_codes(answer: Answer) -> (u8, u64, u64) {
         Answer::Run(first) => (6, first.0, 0),
         Answer::Owner(rank) => (7, rank.0.into(), 0),
         // The first operand is the thread's number, and its rank from bit 32 on; the second is one more than the lock's number, 0 for none.
-        Answer::Held { rank, thread, waits_for } => {
-            (8, u64::from(rank.0) << 32 | u64::from(thread), waits_for.map_or(0, |object| object.0 + 1))
-        }
+        Answer::Held { rank, thread, waits_for } => (
+            8,
+            u64::from(rank.0) << 32 | u64::from(thread),
+            waits_for.map_or(0, |object| object.0 + 1),
+        ),
         Answer::Busy => (9, 0, 0),
         Answer::Empty => (10, 0, 0),
         Answer::Overflow => (11, 0, 0),

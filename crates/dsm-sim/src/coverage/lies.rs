@@ -1,4 +1,4 @@
-use super::{Answer, input_fails};
+use super::{Answer, answer_to};
 use dsm_core::{
     Access, BarrierKind, Call, CallId, Engine, Epoch, Input, Message, PageId, Payload, Rank, Right,
     Situation,
@@ -8,7 +8,7 @@ use dsm_core::{
 pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, Answer)) {
     let mut ask = |input: Input| {
         if let Some(situation) = engine.situation(&input) {
-            tell(situation, input_fails(engine, input));
+            tell(situation, answer_to(engine, input));
         }
     };
     for kind in KINDS {

@@ -4,15 +4,20 @@
 //! has a rule that says why honest ranks never make it, and what the engine answers when somebody lies.
 //! Engines that were seen are told such lies, to show that it does.
 
+mod asks;
 mod barriers;
 mod copies;
 mod homes;
 mod lies;
 mod table;
+mod tokens;
 
+use crate::rng::Rng;
+use crate::roam::roam_in;
 use crate::{Counterexample, Limits, Setup, Step, World, explore_watching, roam_watching};
-use dsm_core::{Engine, Input, Situation};
+use dsm_core::{Engine, Hold, Input, Output, Situation};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What was seen so far.
 #[derive(Debug, Default)]
@@ -32,7 +37,14 @@ struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Possible,
-    Impossible { why: &'static str, answer: Answer },
+    /// It may occur, at a moment that is hard to meet, and no more than this follows from it.
+    Idle {
+        most: Answer,
+    },
+    Impossible {
+        why: &'static str,
+        answer: Answer,
+    },
 }
 
 /// What an engine answers in a situation that cannot occur.
@@ -40,7 +52,9 @@ enum Verdict {
 enum Answer {
     /// It ends the job.
     Fails,
-    /// It goes on: it cannot tell, puts it off, or bears it.
+    /// It goes on without a word: it cannot tell, or puts it off.
+    Nothing,
+    /// It goes on: it cannot tell, or bears it.
     GoesOn,
     /// Nothing can be shown: its state does not occur either.
     Unasked,
@@ -78,6 +92,26 @@ impl Coverage {
         Ok(())
     }
 
+    /// Notes the situations of random schedules of crowded worlds, which are too large to explore.
+    ///
+    /// # Errors
+    /// If a promise is broken.
+    ///
+    /// # Panics
+    /// If their scripts cannot be read, which they can.
+    pub fn crowd(&mut self, seeds: Range<u64>) -> Result<(), Box<Counterexample>> {
+        for (pages, scripts) in CROWDS {
+            let plain = Setup::new(pages, scripts).expect("scripts of crowds are well formed");
+            let setup = Setup { hold: Hold::Timed, ..plain };
+            for seed in seeds.clone() {
+                let mut rng = Rng::new(seed);
+                let note = &mut |world: &World, step| self.note(world, step);
+                roam_in(setup.clone(), &mut rng, note)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that is not as the rules say.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
@@ -86,12 +120,17 @@ impl Coverage {
             .filter_map(|(situation, verdict)| {
                 let (seen, answer) = (self.seen.contains_key(&situation), answers.get(&situation));
                 match (verdict, answer) {
+                    (Verdict::Idle { .. }, None) => None,
+                    (Verdict::Idle { most }, Some(given)) if most.admits(*given) => None,
+                    (Verdict::Idle { .. }, Some(_)) => Some(Gap::Answered(situation)),
                     (Verdict::Possible, _) if seen => None,
                     (Verdict::Possible, _) => Some(Gap::NotSeen(situation)),
                     (Verdict::Impossible { .. }, _) if seen => Some(Gap::Seen(situation)),
                     (Verdict::Impossible { answer: Answer::Unasked, .. }, None) => None,
                     (Verdict::Impossible { .. }, None) => Some(Gap::NotAsked(situation)),
-                    (Verdict::Impossible { answer, .. }, Some(given)) if answer == *given => None,
+                    (Verdict::Impossible { answer, .. }, Some(given)) if answer.admits(*given) => {
+                        None
+                    }
                     (Verdict::Impossible { .. }, Some(_)) => Some(Gap::Answered(situation)),
                 }
             })
@@ -148,20 +187,39 @@ fn all() -> impl Iterator<Item = (Situation, Verdict)> {
     let copies = copies::all().map(|s| (Situation::Copy(s), copies::verdict(s)));
     let homes = homes::all().map(|s| (Situation::Home(s), homes::verdict(s)));
     let barriers = barriers::all().map(|s| (Situation::Barrier(s), barriers::verdict(s)));
-    copies.chain(homes).chain(barriers)
+    let tokens = tokens::all().map(|s| (Situation::Token(s), tokens::verdict(s)));
+    let asks = asks::all().into_iter().map(|s| (s, asks::verdict(s)));
+    copies.chain(tokens).chain(homes).chain(barriers).chain(asks)
 }
 
 fn impossible(answer: Answer, why: &'static str) -> Verdict {
     Verdict::Impossible { why, answer }
 }
 
-fn input_fails(engine: &Engine, input: Input) -> Answer {
-    let fails = |output| matches!(output, dsm_core::Output::Fail { .. });
-    match engine.clone().handle(input).into_iter().any(fails) {
-        true => Answer::Fails,
-        false => Answer::GoesOn,
+fn answer_to(engine: &Engine, input: Input) -> Answer {
+    let outputs: Vec<_> = engine.clone().handle(input).into_iter().collect();
+    let fails = |output: &Output| matches!(output, Output::Fail { .. });
+    match outputs[..] {
+        [] => Answer::Nothing,
+        _ if outputs.iter().any(fails) => Answer::Fails,
+        _ => Answer::GoesOn,
     }
 }
 
+impl Answer {
+    /// Whether an engine that should answer this may answer that.
+    fn admits(self, given: Self) -> bool {
+        self == given || (self, given) == (Self::GoesOn, Self::Nothing)
+    }
+}
+
+/// Worlds in which many ranks want the same.
+const CROWDS: [(u64, &str); 5] = [
+    (1, "r0 | l0 w0 w0 u0 | r0 w0 | l0 u0 / r0"),
+    (1, "s0 r0 u0 l0 w0 u0 | l0 w0 w0 u0 | s0 r0 u0 / r0 w0 | l0 r0 u0 s0 u0"),
+    (1, "s0 w0 u0 / s0 w0 u0 | s0 w0 u0 l0 u0 | s0 w0 u0 / l0 w0 u0 | s0 w0 u0"),
+    (2, "s0 w1 u0 s0 w1 u0 l0 u0 | s0 w1 u0 l0 w1 u0 | s0 w1 u0 l0 u0 / s0 u0 | s0 u0 s0 w1 u0"),
+    (2, "l0 d1>0 u0 | l0 c1>0 u0 / l0 c1>0 u0 | l0 n1 n1 n1 u0"),
+];
 /// An engine is kept of the first time, the 8th, the 64th and so on: later ones have seen more.
 const SAMPLE_GROWTH: u64 = 8;

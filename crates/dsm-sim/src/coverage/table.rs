@@ -65,6 +65,7 @@ impl Coverage {
                 Verdict::Impossible { why, .. } => {
                     writeln!(can, "    {event:32} {times:10}  WRONG: {why}")?;
                 }
+                Verdict::Idle { .. } => writeln!(can, "    {event:32} {times:10}  without effect")?,
                 Verdict::Possible if times == 0 => writeln!(can, "    {event:32}      NEVER")?,
                 Verdict::Possible => writeln!(can, "    {event:32} {times:10}")?,
             }
@@ -73,6 +74,7 @@ impl Coverage {
         for ((why, answer), events) in cannot {
             let answer = match answer {
                 Answer::Fails => "ends the job",
+                Answer::Nothing => "does nothing",
                 Answer::GoesOn => "goes on",
                 Answer::Unasked => "no such state",
             };

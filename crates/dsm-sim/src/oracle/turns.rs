@@ -1,6 +1,6 @@
 use crate::{Broken, Promise};
 use dsm_core::{Access, PageId, Rank};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who waits for which token, and who got it meanwhile. Whether anything is wrong with that depends on what
 /// happened before, so two worlds may differ in it and be one in all that can happen.
@@ -15,8 +15,8 @@ struct Wait {
     access: Access,
     /// When its request reached the home, counted in requests.
     since: u64,
-    /// How often each other rank got the token that asked for it later.
-    overtaken: BTreeMap<Rank, u32>,
+    /// The ranks that got the token and had asked for it later.
+    overtaken: BTreeSet<Rank>,
 }
 
 impl Turns {
@@ -24,11 +24,11 @@ impl Turns {
     pub(super) fn on_request(&mut self, token: PageId, rank: Rank, access: Access) {
         self.requests += 1;
         let since = self.requests;
-        let new = || Wait { access, since, overtaken: BTreeMap::new() };
+        let new = || Wait { access, since, overtaken: BTreeSet::new() };
         self.waiting.entry((token, rank)).or_insert_with(new);
     }
 
-    /// A rank gets a token. Every other one that waits may be overtaken by it once.
+    /// A rank gets a token. Grants to readers can overtake each other on their way, once each.
     pub(super) fn on_lend(
         &mut self,
         token: PageId,
@@ -39,13 +39,14 @@ impl Turns {
         if !is_met {
             return Ok(());
         }
-        let Some(Wait { since, .. }) = self.waiting.remove(&(token, rank)) else { return Ok(()) };
+        let Some(Wait { access, since, .. }) = self.waiting.remove(&(token, rank)) else {
+            return Ok(());
+        };
         let others = self.waiting.iter_mut().filter(|(key, _)| key.0 == token);
         for ((_, other), wait) in others.filter(|(_, wait)| wait.since < since) {
-            let times = wait.overtaken.entry(rank).or_default();
-            *times += 1;
-            if *times > 1 {
-                let how = format!("rank {rank} gets token {token} twice while rank {other} waits");
+            let both_read = access.max(wait.access) == Access::Read;
+            if !both_read || !wait.overtaken.insert(rank) {
+                let how = format!("rank {rank} gets token {token}, rank {other} asked before");
                 return Err(Broken::new(Promise::Turns, how));
             }
         }

@@ -15,6 +15,15 @@ impl World {
     pub(super) fn handle(&mut self, rank: Rank, input: Input) -> Result<(), Broken> {
         self.told = Some((rank, input));
         let node = change(&mut self.nodes[at(rank)]);
+        match input {
+            Input::Call { call: Call::Carry { object, page, .. }, .. } => {
+                node.carries.insert(page, object);
+            }
+            Input::Call { call: Call::Surrender { object, keep: Access::None }, .. } => {
+                node.surrendered = Some(object);
+            }
+            _ => {}
+        }
         self.oracle.take(rank, &node.engine, &input);
         let outputs = catch_unwind(AssertUnwindSafe(|| node.engine.handle(input)));
         let outputs = outputs.map_err(|_| {
@@ -39,13 +48,16 @@ impl World {
                 node.threads.iter_mut().for_each(|thread| thread.resume(page, faults));
             }
             Output::Hold { page } => {
+                // One time runs for a page.
+                node.pinned.remove(&page);
                 if self.setup.hold == Hold::None || !node.held.insert(page) {
                     let how = format!("rank {rank} starts a hold time of page {page} twice");
                     return Err(Broken::new(Promise::DriverCan, how));
                 }
             }
             Output::Pin { page } => {
-                if node.held.contains(&page) || !node.pinned.insert(page) {
+                node.pinned.insert(page);
+                if node.held.contains(&page) || !node.kept.insert(page) {
                     let how = format!("rank {rank} pins page {page}, which is held");
                     return Err(Broken::new(Promise::DriverCan, how));
                 }
@@ -89,7 +101,13 @@ impl World {
 
     fn protect(&mut self, rank: Rank, page: PageId, access: Access) -> Result<(), Broken> {
         let held = self.node(rank).held.contains(&page) && self.memory.is_used(page);
-        change(&mut self.nodes[at(rank)]).pinned.remove(&page);
+        let is_used = self.memory.is_used(page);
+        let node = change(&mut self.nodes[at(rank)]);
+        node.kept.remove(&page);
+        if !is_used && node.held.remove(&page) {
+            // Its end comes, and finds another page, as it were.
+            node.pinned.insert(page);
+        }
         let cell = self.memory.cell_mut(rank, page);
         if cell.access == Access::None {
             let how = format!("rank {rank} protects page {page}, which is not installed");
@@ -141,6 +159,9 @@ impl World {
             return Err(Broken::new(Promise::ContentKept, how));
         }
         self.sent += 1;
+        if let Message::Grant { page, .. } = message {
+            change(&mut self.nodes[at(from)]).kept.remove(&page);
+        }
         if self.node(to).is_up() {
             let wire = self.wire_index(from, to);
             let packet = Packet { message, content, arriving: false };
@@ -274,6 +295,15 @@ impl World {
                 return Err(Broken::new(Promise::AccessAgrees, how));
             }
         }
+        let kept = node.kept.iter().find(|page| {
+            node.surrendered.is_some() && node.carries.get(page) == node.surrendered.as_ref()
+        });
+        if let Some(page) = kept
+            && self.setup.watch == Watch::Everything
+        {
+            let how = format!("rank {rank} gives a lock up and keeps page {page} for it");
+            return Err(Broken::new(Promise::Pins, how));
+        }
         if let Some((object, lent)) = node.locks.rights().find(|(object, lent)| {
             let says = node.engine.access(self.setup.space().token(*object));
             *lent > says && self.setup.watch == Watch::Everything
@@ -282,6 +312,9 @@ impl World {
             return Err(Broken::new(Promise::AccessAgrees, how));
         }
         self.memory.forget_unmapped(rank);
+        if self.node(rank).surrendered.is_some() {
+            change(&mut self.nodes[at(rank)]).surrendered = None;
+        }
         Ok(())
     }
 }
