@@ -14,7 +14,7 @@ use crate::directory::{HomeCopy, HomeSituation};
 use crate::gathering::GatheringSituation;
 use crate::runs::RunSituation;
 use crate::semaphore::SemaphoreSituation;
-use crate::{Ask, Call, Engine, Epoch, Input, Message, ObjectId, Outputs, PageId, Rank};
+use crate::{Ask, Call, Engine, Epoch, Input, Message, ObjectId, Outputs, PageId, Rank, Space};
 
 /// A state of one of an engine's parts, and what reaches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +148,12 @@ impl Engine {
         self.take(input, |engine, message| {
             watcher(engine, &Input::Message { from: engine.rank, message });
         })
+    }
+
+    /// How the region is laid out.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// What this rank has of a page.

@@ -1,11 +1,11 @@
-use super::{Answer, answer_to};
+use super::answer_to;
 use dsm_core::{
-    Access, BarrierKind, Call, CallId, Engine, Epoch, Input, Message, PageId, Payload, Rank, Right,
-    Situation,
+    Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Epoch, Input, Message, ObjectId, PageId,
+    Payload, Rank, Right, Situation,
 };
 
 /// Says everything to an engine that a driver or a peer could, and tells how it answers.
-pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, Answer)) {
+pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, super::Answer)) {
     let mut ask = |input: Input| {
         if let Some(situation) = engine.situation(&input) {
             tell(situation, answer_to(engine, input));
@@ -21,22 +21,62 @@ pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, Answer)) {
             ask(Input::Message { from: Rank(0), message });
         }
     }
-    for page in PAGES.map(PageId) {
-        let home = engine.home(page);
+    let space = *engine.space();
+    for page in (0..space.pages.min(MOST_PAGES)).map(PageId) {
         ask(Input::HoldOver { page });
         for access in RIGHTS_OF_ACCESS {
             ask(Input::Fault { page, access });
         }
-        for epoch in epochs(engine.copy_epoch(page)) {
-            for message in messages(page, epoch) {
-                match message {
-                    Message::Request { .. } | Message::Ack { .. } => {
-                        for from in RANKS.map(Rank) {
-                            ask(Input::Message { from, message });
-                        }
+        demand(engine, page, &mut ask);
+    }
+    for object in (0..space.words().min(MOST_PAGES)).map(ObjectId) {
+        for access in RIGHTS_OF_ACCESS {
+            ask(Input::Call { id: CallId(9), call: Call::Acquire { object, access } });
+        }
+        demand(engine, space.token(object), &mut ask);
+        question(object, &mut ask);
+    }
+    answer(&mut ask);
+}
+
+/// What can be said about a page or token.
+fn demand(engine: &Engine, page: PageId, ask: &mut impl FnMut(Input)) {
+    let home = engine.home(page);
+    for epoch in epochs(engine.copy_epoch(page)) {
+        for message in messages(page, epoch) {
+            match message {
+                Message::Request { .. } | Message::Ack { .. } => {
+                    for from in RANKS.map(Rank) {
+                        ask(Input::Message { from, message });
                     }
-                    _ => ask(Input::Message { from: home, message }),
                 }
+                _ => ask(Input::Message { from: home, message }),
+            }
+        }
+    }
+}
+
+/// What can be asked about an object, and said about its page, by and for whomever.
+fn question(object: ObjectId, ask: &mut impl FnMut(Input)) {
+    let (id, first) = (CallId(0), PageId(object.0));
+    for from in RANKS.map(Rank) {
+        for asker in RANKS.map(Rank) {
+            for wanted in ASKS {
+                let message = Message::Ask { asker, id, object, ask: wanted };
+                ask(Input::Message { from, message });
+            }
+        }
+        ask(Input::Message { from, message: Message::Reclaim { first, pages: 1 } });
+        ask(Input::Message { from, message: Message::Reclaimed { first } });
+    }
+}
+
+/// What can be answered to any call.
+fn answer(ask: &mut impl FnMut(Input)) {
+    for id in (0..MOST_CALLS).map(CallId) {
+        for from in RANKS.map(Rank) {
+            for answer in ANSWERS {
+                ask(Input::Message { from, message: Message::Answer { id, answer } });
             }
         }
     }
@@ -63,4 +103,20 @@ const RIGHTS_OF_ACCESS: [Access; 2] = [Access::Read, Access::Write];
 const KINDS: [BarrierKind; 2] = [BarrierKind::Program, BarrierKind::Finalize];
 /// As many as the worlds have at most; engines of smaller ones refuse what they do not know.
 const RANKS: [u16; 5] = [0, 1, 2, 3, 4];
-const PAGES: [u64; 4] = [0, 1, 2, 3];
+const MOST_PAGES: u64 = 4;
+const MOST_CALLS: u64 = 8;
+const ASKS: [Ask; 5] = [
+    Ask::CondSignal,
+    Ask::Add { value: 1 },
+    Ask::RunTake { pages: 1 },
+    Ask::RunGive,
+    Ask::Inspect { access: Access::Write },
+];
+const ANSWERS: [Answer; 6] = [
+    Answer::Done,
+    Answer::Queued,
+    Answer::Woken,
+    Answer::Held { rank: Rank(0), thread: 0, waits_for: None },
+    Answer::Value(0),
+    Answer::Owner(Rank(0)),
+];

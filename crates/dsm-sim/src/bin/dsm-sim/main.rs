@@ -296,6 +296,7 @@ fn cover(schedules: u64) -> Result<Verdict> {
         coverage.explore(&world.setup(None))?;
     }
     (1..=schedules).try_for_each(|seed| coverage.roam(seed))?;
+    coverage.crowd(1..1 + schedules / 10)?;
     println!("{coverage}");
     let gaps = coverage.gaps();
     gaps.iter().for_each(|gap| println!("{gap:?}"));
