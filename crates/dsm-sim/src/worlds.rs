@@ -57,7 +57,11 @@ pub const WORLDS: &[NamedWorld] = &[
     world("3-cond-leave", 2, "l0 c1>0 u0 | l0 n1 n1 u0 | l0 d1>0 u0"),
     world("3-cond-all", 2, "l0 c1>0 u0 e1 | l0 c1>0 u0 | e1 l0 a1 u0"),
     world("3-semaphore", 1, "p0 | p0 | q0 v0 v0"),
-    world("3-semaphore-set", 2, "p0 i1>4294967295 v1 p1 i1>4294967295 i1>0 | i0>0 v0 q1 | q1"),
+    world(
+        "3-semaphore-set",
+        2,
+        "p0 i1>4294967295 v1 i1>4294967295 p1 i1>4294967295 i1>0 | i0>0 v0 q1 | q1",
+    ),
     world("3-gather", 1, "g0>3 g0>3 | g0>3 g0>3 | g0>3 g0>3"),
     world("3-gather-some", 1, "g0>2 | g0>2 | g0>1"),
     world("2-gather-data", 1, "w0 g0>3 r0 / g0>3 | g0>3 w0").held(),

@@ -1,4 +1,4 @@
-use super::Copies;
+use super::{Copies, State};
 use crate::io::Outputs;
 use crate::mutant::Mutant;
 use crate::{Access, Output, PageId, Rank};
@@ -115,11 +115,12 @@ impl Copies {
         }
     }
 
-    /// Whether a page is kept for the thread that has its lock when a demand comes.
+    /// Whether a page is kept for the thread that has its lock when a demand comes. One that is
+    /// only read is not: its owner may be asked for more copies meanwhile.
     pub(super) fn is_kept(&self, page: PageId, home: Rank) -> bool {
         let Some(token) = self.carried.tokens.get(&page) else { return false };
         let is_wanted = self.held.contains(token) && self.deferred.contains_key(token);
-        self.holds && is_wanted && self.state(page, home).access() > Access::None
+        self.holds && is_wanted && self.state(page, home) == State::Modified
     }
 
     /// The time is over for which a page is kept at most.

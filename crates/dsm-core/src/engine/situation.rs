@@ -150,6 +150,12 @@ impl Engine {
         })
     }
 
+    /// Whose engine it is.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        self.rank
+    }
+
     /// How the region is laid out.
     #[must_use]
     pub fn space(&self) -> &Space {

@@ -204,7 +204,7 @@ fn operation(it: OperationSituation) -> Verdict {
             impossible(Answer::Unasked, "who may read does not ask to read")
         }
         (OperationPlace::HomeOfAskers | OperationPlace::Home, CopyContent::Fresh) => {
-            impossible(Answer::Unasked, "what another rank owns was used")
+            impossible(Answer::GoesOn, "what another rank owns was used")
         }
         (OperationPlace::Owner, CopyContent::Fresh) => {
             impossible(Answer::Unasked, "only its home has a page that was never used")

@@ -101,6 +101,9 @@ fn forward(state: CopyState, right: Right) -> Verdict {
         (CopyContent::Open(_), Right::Exclusive) => {
             impossible(Answer::GoesOn, "only a page never used is granted to read alone")
         }
+        (CopyContent::Open(Right::Shared), _) if state.is_held => {
+            impossible(Answer::GoesOn, "an owner that shares its page has ended its hold time")
+        }
         (CopyContent::Open(_), Right::Modified) if state.puts_off => impossible(
             Answer::GoesOn,
             "a writer waits for the acks of those whose forwards are put off",
@@ -122,14 +125,6 @@ fn early_forward(state: CopyState, right: Right) -> Verdict {
         (CopyContent::Invalid, Some(Access::Write), Right::Exclusive) => {
             impossible(Answer::GoesOn, "only a page never used is granted to read alone")
         }
-        (
-            CopyContent::Open(Right::Shared),
-            Some(Access::Write),
-            Right::Shared | Right::Modified,
-        ) if state.is_held && state.puts_off => {
-            // The forward that takes this copy away waits with it for a lock.
-            Verdict::Possible
-        }
         (CopyContent::Invalid, _, _) => impossible(
             Answer::GoesOn,
             "a reader that is the owner got its page from the home, in order",
@@ -140,7 +135,7 @@ fn early_forward(state: CopyState, right: Right) -> Verdict {
 
 fn invalidate(state: CopyState) -> Verdict {
     match state.content {
-        CopyContent::Open(Right::Shared) if !state.puts_off || state.is_held => Verdict::Possible,
+        CopyContent::Open(Right::Shared) if !state.puts_off => Verdict::Possible,
         CopyContent::Open(Right::Shared) => {
             impossible(Answer::GoesOn, "a copy is invalidated once")
         }

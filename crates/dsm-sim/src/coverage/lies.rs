@@ -1,13 +1,28 @@
 use super::answer_to;
 use dsm_core::{
-    Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Epoch, Input, Message, ObjectId, PageId,
-    Payload, Rank, Right, Situation,
+    Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Epoch, Input, Lent, Message, ObjectId,
+    PageId, Payload, Rank, Right, Situation, TokenEvent, TokenSituation, TokenState,
 };
 
 /// Says everything to an engine that a driver or a peer could, and tells how it answers.
 pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, super::Answer)) {
     let mut ask = |input: Input| {
-        if let Some(situation) = engine.situation(&input) {
+        let Some(situation) = engine.situation(&input) else { return };
+        let own = match input {
+            Input::Message { from, message: Message::Ask { asker, .. } } => {
+                from == engine.rank() && asker != from
+            }
+            _ => false,
+        };
+        let is_lent = !matches!(
+            situation,
+            Situation::Token(TokenSituation {
+                state: TokenState { lent: Lent::No | Lent::Withheld, .. },
+                event: TokenEvent::Surrender(_),
+            })
+        );
+        // A rank does not lie to itself, and threads do not give up what they were not lent.
+        if !own && is_lent {
             tell(situation, answer_to(engine, input));
         }
     };
@@ -32,6 +47,9 @@ pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, super::Answe
     for object in (0..space.words().min(MOST_PAGES)).map(ObjectId) {
         for access in RIGHTS_OF_ACCESS {
             ask(Input::Call { id: CallId(9), call: Call::Acquire { object, access } });
+        }
+        for keep in [Access::None, Access::Read] {
+            ask(Input::Call { id: CallId(9), call: Call::Surrender { object, keep } });
         }
         demand(engine, space.token(object), &mut ask);
         question(object, &mut ask);

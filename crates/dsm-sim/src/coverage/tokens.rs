@@ -42,6 +42,11 @@ pub(super) fn verdict(TokenSituation { state, event }: TokenSituation) -> Verdic
         return impossible(Answer::Unasked, why);
     }
     match event {
+        TokenEvent::Forward(_, Which::Earlier) | TokenEvent::Invalidate(Which::Earlier)
+            if state.content == CopyContent::Fresh =>
+        {
+            impossible(Answer::Unasked, "no copy is earlier than the token's birth")
+        }
         TokenEvent::Acquire(access) => acquire(state, access),
         TokenEvent::Surrender(keep) => surrender(state, keep),
         TokenEvent::Forward(_, Which::Earlier) | TokenEvent::Invalidate(Which::Earlier) => {
@@ -170,7 +175,7 @@ fn grant(state: TokenState, right: Right, payload: Payload) -> Verdict {
     }
     match (content, payload) {
         (CopyContent::Open(_), Payload::Held) if puts_off => impossible(
-            Answer::GoesOn,
+            Answer::Fails,
             "the home knows that the copy was to be dropped and sends another",
         ),
         (CopyContent::Open(_), Payload::Held) => Verdict::Possible,

@@ -83,6 +83,9 @@ enum Command {
         /// Random schedules to run
         #[arg(long, default_value_t = 5_000)]
         schedules: u64,
+        /// Random schedules to run of each world in which many ranks want the same, beside those known
+        #[arg(long, default_value_t = 0)]
+        crowds: u64,
     },
     /// All of this on all cores: every world, many schedules, every bug, every situation
     Prove {
@@ -195,7 +198,7 @@ fn obey(command: Command) -> Result<Verdict> {
         }
         Command::Replay { seed, mutant, .. } => Ok(replay_seed(seed.unwrap_or(1), mutant)),
         Command::Mutants { mutant, schedules } => Ok(hunt(mutant, schedules)),
-        Command::Coverage { schedules } => cover(schedules),
+        Command::Coverage { schedules, crowds } => cover(schedules, crowds),
         Command::Prove { seed, schedules, minutes } => {
             let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
             Ok(prove::prove(Budget { seed, schedules, time }))
@@ -290,14 +293,18 @@ fn found_line(
 }
 
 /// Every situation must occur, or be impossible as the rules say.
-fn cover(schedules: u64) -> Result<Verdict> {
+fn cover(schedules: u64, crowds: u64) -> Result<Verdict> {
     let mut coverage = Coverage::default();
     for world in WORLDS.iter().filter(|world| world.when == When::Always && world.is_small()) {
         coverage.explore(&world.setup(None))?;
     }
     (1..=schedules).try_for_each(|seed| coverage.roam(seed))?;
-    coverage.crowd(1..1 + schedules / 10)?;
+    coverage.crowd_known()?;
+    let news = coverage.crowd(1..=crowds)?;
     println!("{coverage}");
+    if crowds > 0 {
+        println!("crowds and seeds that met something for the first time: {news:?}");
+    }
     let gaps = coverage.gaps();
     gaps.iter().for_each(|gap| println!("{gap:?}"));
     Ok(if gaps.is_empty() { Verdict::Kept } else { Verdict::Broken })

@@ -160,6 +160,7 @@ fn cover(seed: u64, tally: &Mutex<Tally>) {
     let small = WORLDS.iter().filter(|world| world.is_small());
     let mut runs = small.map(|world| coverage.explore(&world.setup(None))).collect::<Vec<_>>();
     runs.extend((seed..seed + COVERAGE_SCHEDULES).map(|seed| coverage.roam(seed)));
+    runs.push(coverage.crowd_known());
     for counterexample in runs.into_iter().filter_map(Result::err) {
         broken("coverage", &counterexample, tally);
     }
