@@ -1,4 +1,5 @@
-//! What each operation costs in messages, exactly. Page `p` of `n` ranks has its home at rank `p % n`.
+//! What each operation costs in messages, exactly. Page `p` of `n` ranks has its home at rank `p % n`, and so
+//! has the object at word `p`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -6,10 +7,11 @@ use dsm_core::Rank;
 use dsm_sim::{Setup, World, scripts};
 
 /// On `nodes` ranks, after what is `before`, one operation sends so many messages: `1:w0` is rank 1
-/// storing to page 0.
+/// storing to page 0, `1:l0_u0` is rank 1 locking and unlocking.
 fn check(nodes: u16, before: &str, operation: &str, messages: u64) {
     let idle = vec![""; nodes.into()].join("|");
-    let mut world = World::new(Setup::new(4, &idle).unwrap());
+    let setup = Setup::new(4, &idle).unwrap();
+    let mut world = World::new(Setup { heap: 4, ..setup });
     for word in before.split_whitespace() {
         perform(&mut world, word);
     }
@@ -22,8 +24,15 @@ fn check(nodes: u16, before: &str, operation: &str, messages: u64) {
 
 fn perform(world: &mut World, word: &str) -> u64 {
     let (rank, op) = word.split_once(':').unwrap();
-    let script = scripts(op, 4).unwrap();
+    let script = scripts(&op.replace('_', " "), 4).unwrap();
     world.perform(Rank(rank.parse().unwrap()), &script[0][0]).unwrap()
+}
+
+/// All that these scripts send, threads of lower ranks first.
+fn check_all(text: &str, messages: u64) {
+    let mut world = World::new(Setup::new(4, text).unwrap());
+    world.calm().unwrap();
+    assert_eq!(world.messages_sent(), messages, "{text}");
 }
 
 #[test]
@@ -81,4 +90,122 @@ fn a_barrier_costs_two_messages_for_each_rank_but_one() {
         world.calm().unwrap();
         assert_eq!(world.messages_sent(), 2 * (nodes as u64 - 1));
     }
+}
+
+#[test]
+fn a_lock_costs_nothing_where_it_was_last_and_two_or_three_messages_elsewhere() {
+    check(3, "1:l0_u0", "1:l0_u0", 0);
+    check(2, "", "0:l0_u0", 0);
+    // The home has it, or nobody ever had.
+    check(2, "", "1:l0_u0", 2);
+    check(2, "0:l0_u0", "1:l0_u0", 2);
+    // The home asks: nobody has to be told who has it.
+    check(3, "1:l0_u0", "0:l0_u0", 2);
+    check(3, "1:l0_u0", "2:l0_u0", 3);
+    check(4, "1:l0_u0 2:l0_u0", "3:l0_u0", 3);
+    // To try a lock that is here asks nobody; one that is held here is busy.
+    check(3, "1:l0_u0", "1:t0_u0", 0);
+    check(3, "1:l0", "1:t0", 0);
+}
+
+#[test]
+fn a_lock_that_others_wait_for_costs_no_more() {
+    // A request, a forward and a grant; the home's own are none.
+    check_all("|l0 u0|l0 u0|l0 u0", 2 + 3 + 3);
+    check_all("l0 u0|l0 u0|l0 u0", 2 + 3);
+}
+
+#[test]
+fn a_reader_costs_as_much_as_a_lock_and_keeps_it_beside_others() {
+    check(2, "", "1:s0_u0", 2);
+    check(2, "0:l0_u0", "1:s0_u0", 2);
+    check(3, "1:l0_u0", "2:s0_u0", 3);
+    check(3, "1:l0_u0 2:s0_u0", "1:s0_u0", 0);
+    check(3, "1:l0_u0 2:s0_u0", "2:s0_u0", 0);
+    // While another one reads.
+    check(3, "1:s0", "2:s0", 3);
+}
+
+#[test]
+fn a_writer_costs_two_more_for_each_reader_beside() {
+    check(3, "1:l0_u0 2:s0_u0", "1:l0_u0", 2 + 2);
+    check(4, "1:l0_u0 2:s0_u0 3:s0_u0", "3:l0_u0", 2 + 2 * 2);
+    check(4, "1:l0_u0 2:s0_u0", "3:l0_u0", 3 + 2);
+    check(4, "1:l0_u0 2:s0_u0 3:s0_u0", "0:l0_u0", 2 + 2 * 2);
+}
+
+#[test]
+fn a_signal_costs_two_and_one_for_each_thread_it_wakes() {
+    check(2, "", "1:n0", 2);
+    check(2, "", "0:n0", 0);
+    check(3, "", "1:a0", 2);
+    // The lock is taken: 2. The wait: 2. The lock goes home: 2. The wake-up: 1. The lock comes back: 2.
+    check_all("l1 c1>1 u1|l1 n1 u1", 9);
+    // The home waits: nothing; the lock goes: 2. The signal: 2. The lock comes back: 2.
+    check_all("l0 c0>0 u0|l0 n0 u0", 6);
+}
+
+#[test]
+fn a_semaphore_costs_two_from_elsewhere_whoever_waits() {
+    check(2, "", "0:v0", 0);
+    check(2, "", "1:v0", 2);
+    check(2, "0:v0", "1:p0", 2);
+    check(2, "", "1:q0", 2);
+    check(2, "", "1:i0>3", 2);
+    // Both wait, and one at the home posts.
+    check_all("v2 v2|p2|", 2 * 2 + 2);
+    check_all("p2|p2|v2 v2", 2 * 2);
+}
+
+#[test]
+fn a_barrier_with_a_count_costs_two_for_each_thread_beside_the_home() {
+    for others in 1..=7_u64 {
+        let count = others + 1;
+        let all = vec![format!("g0>{count}"); usize::try_from(count).unwrap()].join("|");
+        check_all(&all, 2 * others);
+    }
+    check_all("|g0>2|g0>2|", 2 * 2);
+    check_all("g0>4/g0>4|g0>4/g0>4", 2 * 2);
+}
+
+#[test]
+fn an_operation_costs_two_or_three_and_leaves_the_page_where_it_is() {
+    check(2, "1:w0", "1:o0", 0);
+    check(2, "", "0:o0", 0);
+    // Read alone: it may be written without asking.
+    check(2, "1:r0", "1:o0", 0);
+    check(2, "", "1:o0", 2);
+    check(2, "0:w0", "1:o0", 2);
+    check(3, "1:w0", "0:o0", 2);
+    check(3, "1:w0", "2:o0", 3);
+    check(3, "1:w0 2:o0 2:z0", "2:o0", 3);
+    check(3, "1:w0 2:o0", "1:w0", 0);
+    // The owner has to be alone first: an upgrade.
+    check(3, "1:w0 2:r0", "2:o0", 3 + 4);
+}
+
+#[test]
+fn a_run_costs_two_and_two_for_each_other_rank_when_it_is_given_back() {
+    check(3, "", "0:h1", 0);
+    check(3, "", "1:h2", 2);
+    check(3, "", "1:h1_k", 2 + 2 + 2 * 2);
+    // Page 5 of 3 ranks is at home at rank 2: the home fetches what rank 1 stored.
+    check(3, "", "1:h1_j_k", 2 + 2 + 2 + 2 * 2 + 2);
+}
+
+#[test]
+fn a_page_that_is_fetched_ahead_costs_what_it_costs_and_then_nothing() {
+    check(2, "0:w0", "1:R0", 2);
+    check(2, "0:w0 1:R0", "1:r0", 0);
+    check(2, "0:w0 1:W0", "1:w0", 0);
+    check(2, "0:w0 1:W0", "1:R0", 0);
+}
+
+/// From the third time on a lock brings the page that was stored to under it; the store itself asks for
+/// nothing.
+#[test]
+fn a_lock_with_its_page_costs_what_both_cost() {
+    let before = "1:l0_w0_u0 0:l0_w0_u0 1:l0_w0_u0 0:l0_w0_u0";
+    check(2, before, "1:l0", 2 + 2);
+    check(2, &format!("{before} 1:l0"), "1:w0", 0);
 }
