@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use dsm_core::wire::Limits;
-use dsm_core::{Epoch, Message, PageId, Payload, Right, Space};
+use dsm_core::{Epoch, Message, PageId, Payload, Placement, Right, Space};
 use dsm_net::connection::{Connection, ConnectionError, MAX_OUTBOUND, Received};
 use rustix::net::SendFlags;
 use std::io::{self, Write};
@@ -10,7 +10,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 const PAGE_BYTES: usize = 4096;
-const SPACE: Space = Space { nodes: 2, pages: 8, area_pages: 8, page_words: 512 };
+const SPACE: Space =
+    Space { nodes: 2, pages: 8, area_pages: 8, page_words: 512, placement: Placement::Cyclic };
 const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
 fn pair() -> (Connection, TcpStream) {

@@ -1,8 +1,8 @@
 //! Ranks meet over real sockets on loopback.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use dsm_core::Rank;
 use dsm_core::wire::{HELLO_BYTES, Hello, VERSION};
+use dsm_core::{Placement, Rank};
 use dsm_net::rendezvous::{Rendezvous, RendezvousError};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,6 +40,7 @@ impl Job {
             base: 1 << 45,
             size: 1 << 30,
             heap: 1 << 36,
+            placement: Placement::Cyclic,
             key: [3; 32],
         }
     }
