@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -77,6 +77,19 @@ pub struct Start {
     pub directory: Vec<u8>,
     /// Whether [`Order::Input`] follows; else standard input is empty.
     pub input: bool,
+    /// What the program is told besides, in the words of the PR204 family.
+    pub profile: LaunchProfile,
+}
+
+/// How a program is told its job, on top of [`JOB_FD`] and [`LISTEN_FD`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LaunchProfile {
+    /// In no other way.
+    Native,
+    /// By a [`LaunchBlock`](crate::pr204::LaunchBlock) on a descriptor.
+    Pr204,
+    /// By the variables [`ETE7`](crate::pr204::ETE7), which name this address of dsmexec.
+    Ete7(SocketAddr),
 }
 
 /// What the runtime of one rank is told about its job.
@@ -84,8 +97,9 @@ pub struct Start {
 pub struct Job {
     /// Shown to people; not secret.
     pub id: JobId,
-    /// The secret that the ranks of this job share.
-    pub key: JobKey,
+    /// The secret that the ranks of this job share. Without one the job has ranks that speak in plain
+    /// text, and anybody may be one of them.
+    pub key: Option<JobKey>,
     /// This rank.
     pub rank: u16,
     /// All nodes, in rank order.

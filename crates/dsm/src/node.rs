@@ -356,7 +356,7 @@ fn hello(job: &Job, region: &Region) -> Hello {
         base: region.base() as u64,
         size: region.area_bytes() as u64,
         heap: region.heap_bytes() as u64,
-        key: job.key.0,
+        key: job.key.as_ref().map_or([0; 32], |key| key.0),
     }
 }
 

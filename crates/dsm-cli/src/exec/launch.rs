@@ -9,7 +9,9 @@ use super::plan::Route;
 use super::ssh;
 use crate::exit_code::ExitCode;
 use crate::words;
-use dsm_net::launch::{Hello, Job, Node, Order, Report, Start, StartFailure, StartStep, VERSION};
+use dsm_net::launch::{
+    Hello, Job, LaunchProfile, Node, Order, Report, Start, StartFailure, StartStep, VERSION,
+};
 use signal_hook::consts::SIGTSTP;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -241,6 +243,7 @@ fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
         environment: plan.program.environment.clone(),
         directory: plan.program.directory.clone(),
         input: plan.input == Some(rank),
+        profile: LaunchProfile::Native,
     };
     crew.ranks().map(start).collect()
 }

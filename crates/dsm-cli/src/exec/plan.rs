@@ -20,7 +20,7 @@ use thiserror::Error;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) job: JobId,
-    pub(crate) key: JobKey,
+    pub(crate) key: Option<JobKey>,
     pub(crate) ranks: Vec<PlannedRank>,
     pub(crate) program: Lookup,
     pub(crate) args: Vec<Vec<u8>>,
@@ -102,7 +102,7 @@ impl Plan {
         let (program, args) = options.command.split_first().expect("clap requires a program");
         Ok(Self {
             job,
-            key: JobKey(random()?),
+            key: Some(JobKey(random()?)),
             ranks: route(options, places, job)?,
             program: Lookup {
                 program: program.as_bytes().to_vec(),

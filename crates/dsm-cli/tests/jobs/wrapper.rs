@@ -1,7 +1,7 @@
 //! dsmwrap without a dsmexec: what it does when it is alone.
 
 use dsm_net::frame;
-use dsm_net::launch::{Job, JobId, JobKey, Node, Order, Start};
+use dsm_net::launch::{Job, JobId, JobKey, LaunchProfile, Node, Order, Start};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,12 +21,13 @@ fn a_dsmwrap_that_hears_nothing_for_ten_seconds_ends_its_program() {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let node = Node { host: "localhost".into(), address: SocketAddr::new(address, 1) };
     let start = Start {
-        job: Job { id: JobId(0), key: JobKey([0; 32]), rank: 0, nodes: vec![node] },
+        job: Job { id: JobId(0), key: Some(JobKey([0; 32])), rank: 0, nodes: vec![node] },
         program: b"sh".to_vec(),
         args: [&b"-c"[..], b"echo program $$; exec tail -f /dev/null"].map(<[u8]>::to_vec).into(),
         environment: Vec::new(),
         directory: b"/".to_vec(),
         input: false,
+        profile: LaunchProfile::Native,
     };
     orders.write_all(&frame::encode(&Order::Bind(address))).unwrap();
     orders.write_all(&frame::encode(&Order::Start(Box::new(start)))).unwrap();
