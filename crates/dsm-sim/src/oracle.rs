@@ -99,7 +99,8 @@ impl Oracle {
             }
             Input::Call { call: Call::Acquire { object, access }, .. } => {
                 let token = self.space.token(object);
-                if self.space.home(token) == rank && engine.access(token) < access {
+                let asks = engine.copy_state(token).request.is_none();
+                if self.space.home(token) == rank && engine.access(token) < access && asks {
                     self.turns.on_request(token, rank, access);
                 }
             }

@@ -2,17 +2,17 @@ use crate::{Broken, Promise};
 use dsm_core::{Access, PageId, Rank};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who waits for which token, and who got it meanwhile. Whether anything is wrong with that depends on what
+/// Who waits for which token, and who got it meanwhile. A rank can wait to write while what it asked for to
+/// read is on its way to its threads. Whether anything is wrong with that depends on what
 /// happened before, so two worlds may differ in it and be one in all that can happen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
-    waiting: BTreeMap<(PageId, Rank), Wait>,
+    waiting: BTreeMap<(PageId, Rank, Access), Wait>,
     requests: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Wait {
-    access: Access,
     /// When its request reached the home, counted in requests.
     since: u64,
     /// The ranks that got the token and had asked for it later.
@@ -24,8 +24,8 @@ impl Turns {
     pub(super) fn on_request(&mut self, token: PageId, rank: Rank, access: Access) {
         self.requests += 1;
         let since = self.requests;
-        let new = || Wait { access, since, overtaken: BTreeSet::new() };
-        self.waiting.entry((token, rank)).or_insert_with(new);
+        let new = || Wait { since, overtaken: BTreeSet::new() };
+        self.waiting.entry((token, rank, access)).or_insert_with(new);
     }
 
     /// A rank gets a token. Grants to readers can overtake each other on their way, once each.
@@ -35,16 +35,13 @@ impl Turns {
         rank: Rank,
         access: Access,
     ) -> Result<(), Broken> {
-        let is_met = self.waiting.get(&(token, rank)).is_some_and(|wait| wait.access <= access);
-        if !is_met {
-            return Ok(());
-        }
-        let Some(Wait { access, since, .. }) = self.waiting.remove(&(token, rank)) else {
-            return Ok(());
-        };
+        let met = self.waiting.remove(&(token, rank, access));
+        // A token to write is one to read too, whichever was asked for.
+        let less = self.waiting.remove(&(token, rank, Access::Read));
+        let Some(Wait { since, .. }) = met.or(less) else { return Ok(()) };
         let others = self.waiting.iter_mut().filter(|(key, _)| key.0 == token);
-        for ((_, other), wait) in others.filter(|(_, wait)| wait.since < since) {
-            let both_read = access.max(wait.access) == Access::Read;
+        for (&(_, other, wanted), wait) in others.filter(|(_, wait)| wait.since < since) {
+            let both_read = access.max(wanted) == Access::Read;
             if !both_read || !wait.overtaken.insert(rank) {
                 let how = format!("rank {rank} gets token {token}, rank {other} asked before");
                 return Err(Broken::new(Promise::Turns, how));
