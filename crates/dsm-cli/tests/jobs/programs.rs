@@ -53,8 +53,8 @@ fn barriers_hold_everybody_and_tell_misuse() {
 
 #[test]
 fn a_hundred_thousand_barriers_of_all_ranks() {
-    for (ranks, rounds) in [(2, "100000"), (3, "100000"), (4, "50000")] {
-        let ended = run("barriers", &[rounds, "1", "2"], ranks, &["--fault", "uffd"]);
+    for ranks in 2..=4 {
+        let ended = run("barriers", &["100000", "1", "2"], ranks, &["--fault", "uffd"]);
         show("barriers", ranks, "uffd", &ended);
     }
 }
