@@ -23,8 +23,8 @@ pub struct Rendezvous<'a> {
     pub addresses: &'a [SocketAddr],
     /// This rank's own listening socket.
     pub listener: &'a TcpListener,
-    /// Becomes readable when the job is over before it began.
-    pub ended: BorrowedFd<'a>,
+    /// Becomes readable when the job is over before it began; `None` if nobody tells.
+    pub ended: Option<BorrowedFd<'a>>,
     /// When to name, once, the ranks that are missing.
     pub remind_after: Duration,
     /// When to give up.
@@ -129,7 +129,8 @@ impl Rendezvous<'_> {
 
     /// One round: waits, then moves every greeting on that can move.
     fn wait(&self, meeting: &mut Meeting, timeout: Duration) -> Result<(), RendezvousError> {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.ended, PollFlags::IN)];
+        let ended = self.ended.map(|ended| PollFd::from_borrowed_fd(ended, PollFlags::IN));
+        let mut fds: Vec<_> = ended.into_iter().collect();
         if meeting.callers.len() < MAX_CALLERS {
             fds.push(PollFd::new(self.listener, PollFlags::IN));
         }
@@ -140,7 +141,7 @@ impl Rendezvous<'_> {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
             Err(source) => return Err(system("poll")(source.into())),
         }
-        if !fds[0].revents().is_empty() {
+        if self.ended.is_some() && !fds[0].revents().is_empty() {
             return Err(RendezvousError::Ended);
         }
         drop(fds);

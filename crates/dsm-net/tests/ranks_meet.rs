@@ -50,7 +50,7 @@ impl Job {
             hello,
             addresses: &self.addresses,
             listener: &self.listeners[usize::from(hello.from.0)],
-            ended: self.supervisor.as_fd(),
+            ended: Some(self.supervisor.as_fd()),
             remind_after: patience / 2,
             give_up_after: patience,
         };

@@ -75,6 +75,7 @@ mod counters;
 mod driver;
 mod fatal;
 mod heap;
+mod launch;
 mod locks;
 mod node;
 mod parker;
@@ -92,13 +93,13 @@ pub use dsm_mem::shared::{Ref, Shareable, ZeroIsNone};
 pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, probe};
 pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
+pub use launch::JobError;
 pub use node::{JoinError, Node};
-pub use settings::{SETTINGS, SettingError, check_setting};
+pub use settings::{PeerProfile, SETTINGS, SettingError, check_setting};
 pub use std::sync::atomic::{
     AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
     AtomicU32, AtomicU64, AtomicUsize,
 };
-pub use supervisor::JobError;
 pub use sync::{BarrierRole, SyncError};
 pub use typed::{
     AtOwner, Barrier, Box, Condvar, Element, Mutex, MutexGuard, NamedError, Once, OnceLock, Others,

@@ -2,20 +2,20 @@ use crate::calls::{CallError, Calls};
 use crate::counters::{Counters, Stats};
 use crate::driver::{Driver, Parts, VERDICT_TIMEOUT};
 use crate::heap::Arena;
+use crate::launch::{Found, JobError};
 use crate::locks::Locks;
 use crate::service::Service;
 use crate::settings::{SettingError, Settings};
-use crate::supervisor::{JobError, Supervisor};
+use crate::supervisor::Supervisor;
 use crate::typed;
 use dsm_core::wire::{Hello, Limits, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Rank, Space};
 use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
 use dsm_net::connection::Connection;
-use dsm_net::launch::{Job, Status};
+use dsm_net::launch::Status;
 use dsm_net::rendezvous::{Rendezvous, RendezvousError};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,11 +90,11 @@ impl Node {
 
     fn join_once() -> Result<Self, JoinError> {
         let settings = Settings::from_environment()?;
-        let Some((supervisor, job, listener)) = Supervisor::find()? else {
+        let Some(found) = Found::find()? else {
             return Self::alone(Arc::new(reserve(&settings)?), None);
         };
-        let supervisor = Arc::new(supervisor);
-        Self::join_job(&settings, &supervisor, &job, &listener).inspect_err(|error| {
+        Self::join_job(&settings, &found).inspect_err(|error| {
+            let Some(supervisor) = &found.supervisor else { return };
             let (code, reason) = (error.exit_code(), error.to_string());
             match error {
                 JoinError::Rendezvous(
@@ -237,26 +237,23 @@ impl Node {
         Self::start(place, region, None, BTreeMap::new(), supervisor)
     }
 
-    fn join_job(
-        settings: &Settings,
-        supervisor: &Arc<Supervisor>,
-        job: &Job,
-        listener: &TcpListener,
-    ) -> Result<Self, JoinError> {
+    fn join_job(settings: &Settings, found: &Found) -> Result<Self, JoinError> {
+        settings.check_peer(found.key.is_some())?;
+        found.announce(settings.peer);
         let region = Arc::new(reserve(settings)?);
-        if job.nodes.len() == 1 {
-            let node = Self::alone(region, Some(Arc::clone(supervisor)))?;
-            supervisor.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
+        if found.nodes.len() == 1 {
+            let node = Self::alone(region, found.supervisor.clone())?;
+            found.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
             return Ok(node);
         }
         let faults = Faults::start(Arc::clone(&region), settings.fault)?;
         let fault_engine = faults.describe();
-        let hello = hello(job, &region);
+        let hello = hello(found, &region);
         let space = space(hello.nodes, &region);
-        let peers = meet(settings, supervisor, job, listener, hello, space)?;
+        let peers = meet(settings, found, hello, space)?;
         let place = Place { rank: hello.from, space, hold: settings.hold, spin: settings.spin };
-        let node = Self::start(place, region, Some(faults), peers, Some(Arc::clone(supervisor)))?;
-        supervisor.tell(&Status::Joined { fault_engine });
+        let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
+        found.tell(&Status::Joined { fault_engine });
         Ok(node)
     }
 
@@ -345,39 +342,37 @@ fn space(nodes: u16, region: &Region) -> Space {
     }
 }
 
-fn hello(job: &Job, region: &Region) -> Hello {
-    let from = Rank(job.rank);
+fn hello(found: &Found, region: &Region) -> Hello {
+    let from = found.rank;
     Hello {
         version: VERSION,
         from,
         to: from,
-        nodes: u16::try_from(job.nodes.len()).expect("the number of nodes was checked"),
+        nodes: u16::try_from(found.nodes.len()).expect("the number of nodes was checked"),
         page_bytes: u32::try_from(region.page_bytes()).expect("pages are small"),
         base: region.base() as u64,
         size: region.area_bytes() as u64,
         heap: region.heap_bytes() as u64,
-        key: job.key.as_ref().map_or([0; 32], |key| key.0),
+        key: found.key.as_ref().map_or([0; 32], |key| key.0),
     }
 }
 
 fn meet(
     settings: &Settings,
-    supervisor: &Supervisor,
-    job: &Job,
-    listener: &TcpListener,
+    found: &Found,
     hello: Hello,
     space: Space,
 ) -> Result<BTreeMap<Rank, Connection>, JoinError> {
-    let addresses: Vec<SocketAddr> = job.nodes.iter().map(|node| node.address).collect();
+    let addresses = found.addresses();
     let rendezvous = Rendezvous {
         hello,
         addresses: &addresses,
-        listener,
-        ended: supervisor.as_fd(),
+        listener: &found.listener,
+        ended: found.supervisor.as_ref().map(|supervisor| supervisor.as_fd()),
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,
     };
-    let streams = rendezvous.meet(|missing| remind(job, missing))?;
+    let streams = rendezvous.meet(|missing| remind(found, missing))?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = streams.into_iter().map(|(rank, stream)| {
         let connection = Connection::new(stream, limits).map_err(system("set up a connection"))?;
@@ -387,10 +382,10 @@ fn meet(
 }
 
 /// Says which ranks the others wait for.
-fn remind(job: &Job, missing: &[Rank]) {
-    let mut line = format!("dsm: rank {} has waited {REMIND_AFTER:?} for dsm_init of", job.rank);
+fn remind(found: &Found, missing: &[Rank]) {
+    let mut line = format!("dsm: rank {} has waited {REMIND_AFTER:?} for dsm_init of", found.rank);
     for rank in missing {
-        let host = &job.nodes[usize::from(rank.0)].host;
+        let host = &found.nodes[usize::from(rank.0)].host;
         line.push_str(&format!(" rank {rank} ({host})"));
     }
     line.push('\n');

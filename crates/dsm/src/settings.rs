@@ -15,6 +15,19 @@ pub(crate) struct Settings {
     pub(crate) hold: Duration,
     pub(crate) spin: Duration,
     pub(crate) join_timeout: Duration,
+    pub(crate) peer: PeerProfile,
+}
+
+/// How the ranks of a job speak to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerProfile {
+    /// As this library does.
+    #[default]
+    Native,
+    /// As members of the PR204 family with requests of eight bytes do; two ranks.
+    Seed8,
+    /// As members of the PR204 family that tell all ranks of every move of a page do; up to eight ranks.
+    Bcast,
 }
 
 /// A setting that cannot be used.
@@ -27,7 +40,7 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 7] = [
+pub const SETTINGS: [&str; 8] = [
     "DSM_SIZE",
     "DSM_HEAP",
     "DSM_BASE",
@@ -35,6 +48,7 @@ pub const SETTINGS: [&str; 7] = [
     "DSM_HOLD_US",
     "DSM_SPIN_US",
     "DSM_JOIN_TIMEOUT_S",
+    "DSM_PEER",
 ];
 
 /// Whether one of [`SETTINGS`] may have this value, for whoever sets it for ranks to come.
@@ -43,6 +57,27 @@ pub const SETTINGS: [&str; 7] = [
 /// Says what was expected.
 pub fn check_setting(variable: &str, value: &str) -> Result<(), SettingError> {
     Settings::read(|name| (name == variable).then(|| value.to_owned())).map(|_| ())
+}
+
+impl PeerProfile {
+    /// All profiles.
+    pub const ALL: [Self; 3] = [Self::Native, Self::Seed8, Self::Bcast];
+
+    /// Its name in `DSM_PEER` and on command lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Seed8 => "seed8",
+            Self::Bcast => "bcast",
+        }
+    }
+
+    /// The profile of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.as_str() == name)
+    }
 }
 
 impl SettingError {
@@ -64,6 +99,21 @@ impl Settings {
         })
     }
 
+    /// A job with a key lets nobody in who does not show it, and members of the PR204 family know none.
+    ///
+    /// # Errors
+    /// If the ranks of such a job are to speak otherwise than natively.
+    pub(crate) fn check_peer(&self, job_has_key: bool) -> Result<(), SettingError> {
+        if !job_has_key || self.peer == PeerProfile::Native {
+            return Ok(());
+        }
+        Err(SettingError {
+            variable: "DSM_PEER",
+            value: self.peer.as_str().to_owned(),
+            expected: "native: this job has a key (dsmexec --peer starts one without)".to_owned(),
+        })
+    }
+
     fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingError> {
         let read = |name, expected: &str, parse: fn(&str) -> Option<u64>, default: u64| {
             let Some(value) = variable(name).filter(|value| !value.is_empty()) else {
@@ -81,12 +131,21 @@ impl Settings {
         let spin = read("DSM_SPIN_US", "microseconds up to 1000000", hold_of, DEFAULT_SPIN_US)?;
         let join =
             read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
-        let fault = match variable("DSM_FAULT").filter(|value| !value.is_empty()) {
+        let named = |name| variable(name).filter(|value| !value.is_empty());
+        let fault = match named("DSM_FAULT") {
             None => Choice::Auto,
             Some(value) => value.parse().map_err(|_| SettingError {
                 variable: "DSM_FAULT",
                 value,
                 expected: "auto, uffd or sigsegv".into(),
+            })?,
+        };
+        let peer = match named("DSM_PEER") {
+            None => PeerProfile::default(),
+            Some(value) => PeerProfile::named(&value).ok_or_else(|| SettingError {
+                variable: "DSM_PEER",
+                value,
+                expected: one_of(&PeerProfile::ALL.map(PeerProfile::as_str)),
             })?,
         };
         Ok(Self {
@@ -97,8 +156,15 @@ impl Settings {
             hold: Duration::from_micros(hold),
             spin: Duration::from_micros(spin),
             join_timeout: Duration::from_secs(join),
+            peer,
         })
     }
+}
+
+/// `a, b or c`.
+fn one_of(names: &[&str]) -> String {
+    let (last, others) = names.split_last().expect("there is a choice");
+    format!("{} or {last}", others.join(", "))
 }
 
 /// `4096`, `64K`, `1G`: binary multiples, at least 1.
@@ -193,6 +259,9 @@ mod tests {
         }
         assert_eq!(check("DSM_BASE", "8192").map(|s| s.base), Ok(8192));
         assert!(check("DSM_FAULT", "maybe").is_err());
+        let error = check("DSM_PEER", "eb12").unwrap_err();
+        assert_eq!(error.expected(), "native, seed8 or bcast");
+        assert_eq!(check("DSM_PEER", "bcast").map(|s| s.peer), Ok(PeerProfile::Bcast));
         assert!(check("DSM_HOLD_US", "1000001").is_err());
     }
 }

@@ -1,5 +1,7 @@
+use crate::launch::{Found, JobError, Told};
+use dsm_core::Rank;
 use dsm_mem::inherited_fd;
-use dsm_net::frame::{self, Decoder, FrameError};
+use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Status};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::env;
@@ -7,8 +9,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thiserror::Error;
 
 /// The dsmwrap that started this rank.
 #[derive(Debug)]
@@ -16,57 +18,22 @@ pub(crate) struct Supervisor {
     socket: UnixStream,
 }
 
-/// Why the launcher's word could not be understood.
-#[derive(Debug, Error)]
-pub enum JobError {
-    /// A variable of the environment is not a descriptor number.
-    #[error("{variable} is {value:?}, expected the number of an open descriptor")]
-    Variable {
-        /// The variable.
-        variable: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// The descriptor cannot be used.
-    #[error("cannot take over descriptor {number} named by {variable}: {source}")]
-    Descriptor {
-        /// The variable.
-        variable: &'static str,
-        /// The descriptor.
-        number: i32,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The description of the job did not come.
-    #[error("cannot read the job from the launcher: {0}")]
-    Read(#[from] io::Error),
-    /// What came is not the description of a job.
-    #[error("cannot read the job from the launcher: {0}")]
-    Frame(#[from] FrameError),
-    /// The description contradicts itself.
-    #[error("the launcher describes a job of {nodes} nodes and calls this one rank {rank}")]
-    Rank {
-        /// How many nodes.
-        nodes: usize,
-        /// Which rank.
-        rank: u16,
-    },
-}
-
 impl Supervisor {
-    /// The supervisor, the job and the rank's listening socket; `None` if no launcher started this process.
-    pub(crate) fn find() -> Result<Option<(Self, Job, TcpListener)>, JobError> {
+    /// What our dsmwrap has left for this process; `None` if it was not started by one.
+    pub(crate) fn find() -> Result<Option<Found>, JobError> {
         let Some(socket) = descriptor(JOB_FD)? else { return Ok(None) };
         let supervisor = Self { socket: UnixStream::from(socket) };
-        let job = supervisor.read_job()?;
+        let Job { key, rank, nodes, .. } = supervisor.read_job()?;
         let ranks = 1..=usize::from(u16::MAX);
-        if !ranks.contains(&job.nodes.len()) || usize::from(job.rank) >= job.nodes.len() {
-            return Err(JobError::Rank { nodes: job.nodes.len(), rank: job.rank });
+        if !ranks.contains(&nodes.len()) || usize::from(rank) >= nodes.len() {
+            return Err(JobError::Rank { nodes: nodes.len(), rank });
         }
         let Some(listener) = descriptor(LISTEN_FD)? else {
             return Err(JobError::Variable { variable: LISTEN_FD, value: String::new() });
         };
-        Ok(Some((supervisor, job, TcpListener::from(listener))))
+        let listener = TcpListener::from(listener);
+        let (told, rank, supervisor) = (Told::Native, Rank(rank), Some(Arc::new(supervisor)));
+        Ok(Some(Found { told, rank, nodes, listener, key, supervisor }))
     }
 
     fn read_job(&self) -> Result<Job, JobError> {
