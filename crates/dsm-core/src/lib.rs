@@ -23,6 +23,7 @@ mod guests;
 mod io;
 mod message;
 mod mutant;
+mod placement;
 mod runs;
 mod semaphore;
 mod space;
@@ -34,6 +35,7 @@ pub use io::{Attachment, Call, Input, Output, Outputs, Source, Task, Violation};
 pub use message::{Answer, Ask, BarrierKind, CallId, Message, Payload, Right};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
+pub use placement::Placement;
 pub use space::Space;
 pub use types::{Access, Epoch, ObjectId, PageId, Rank};
 #[cfg(feature = "mutants")]

@@ -1,4 +1,4 @@
-use crate::{ObjectId, PageId, Rank};
+use crate::{ObjectId, PageId, Placement, Rank};
 
 /// How the region is laid out and who is home to what; equal on all ranks.
 ///
@@ -14,21 +14,27 @@ pub struct Space {
     pub area_pages: u64,
     /// How many words of 8 bytes a page has.
     pub page_words: u64,
+    /// Which rank is home to which page of the area.
+    pub placement: Placement,
 }
 
 impl Space {
-    /// A region of pages of 4 KiB without a heap.
+    /// A region of pages of 4 KiB without a heap, placed cyclically.
     #[must_use]
     pub fn of_pages(nodes: u16, pages: u64) -> Self {
-        Self { nodes, pages, area_pages: pages, page_words: 512 }
+        Self { nodes, pages, area_pages: pages, page_words: 512, placement: Placement::Cyclic }
     }
 
     /// The rank that keeps the directory entry of a page or token.
     #[must_use]
     pub fn home(&self, page: PageId) -> Rank {
         let page = self.object_of(page).map_or(page, |object| self.page_of(object));
-        let home = page.0 % u64::from(self.nodes);
-        Rank(u16::try_from(home).expect("a remainder is below its divisor"))
+        let placement = match page.0 < self.area_pages {
+            true => self.placement,
+            false => Placement::Cyclic,
+        };
+        let home = placement.place(page.0, self.area_pages, self.nodes.into());
+        Rank(u16::try_from(home).expect("a home is one of the ranks"))
     }
 
     /// The rank that serves the object at a word: the home of the word's page.

@@ -350,9 +350,16 @@ const RECLAIMED: u8 = 11;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Placement;
     use alloc::vec::Vec;
 
-    const SPACE: Space = Space { nodes: 4, pages: 100, area_pages: 60, page_words: 512 };
+    const SPACE: Space = Space {
+        nodes: 4,
+        pages: 100,
+        area_pages: 60,
+        page_words: 512,
+        placement: Placement::Cyclic,
+    };
     const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
     fn every_kind() -> Vec<Message> {

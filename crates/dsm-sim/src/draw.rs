@@ -2,7 +2,7 @@ mod pieces;
 
 use crate::rng::Rng;
 use crate::{Arrival, Faults, Mutant, Op, Setup, Watch};
-use dsm_core::Hold;
+use dsm_core::{Hold, Placement};
 use pieces::Pieces;
 
 /// A world drawn at random: 2 to 5 ranks, 1 to 4 pages, 1 or 2 threads a rank, and how they end. Every third
@@ -40,6 +40,7 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
     Setup {
         pages,
         heap,
+        placement: Placement::Cyclic,
         scripts: scripts.into_iter().map(shared).collect(),
         hold,
         arrival: rng.pick(&[Arrival::Whole, Arrival::Split]),

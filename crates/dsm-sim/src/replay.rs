@@ -1,6 +1,6 @@
 use crate::setup::{Separators, scripts_with, write_scripts};
 use crate::{Arrival, Faults, Path, Setup, Watch, planted};
-use dsm_core::Hold;
+use dsm_core::{Hold, Placement};
 use std::fmt;
 use std::str::FromStr;
 
@@ -26,9 +26,11 @@ pub struct ReplayError {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { pages, heap, hold, arrival, faults, watch, mutant, scripts } = &self.setup;
+        let Setup { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts } =
+            &self.setup;
         let mut special = Vec::new();
         special.extend((*heap > 0).then(|| format!("{HEAP}{heap}")));
+        special.extend((*placement != Placement::Cyclic).then(|| placement.to_string()));
         special.extend((*hold == Hold::Timed).then(|| TIMED.to_owned()));
         special.extend((*arrival == Arrival::Split).then(|| SPLIT.to_owned()));
         special.extend((*faults == Faults::Batched).then(|| BATCHED.to_owned()));
@@ -59,6 +61,7 @@ impl FromStr for Replay {
         let mut setup = Setup {
             pages,
             heap: 0,
+            placement: Placement::Cyclic,
             hold: Hold::None,
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
@@ -77,10 +80,13 @@ impl FromStr for Replay {
                     let pages = word.trim_start_matches(HEAP).parse();
                     setup.heap = pages.map_err(|_| error(word, "a number of pages of heap"))?;
                 }
+                _ if Placement::named(word).is_some() => {
+                    setup.placement = Placement::named(word).unwrap_or_default();
+                }
                 _ => {
                     let mutant = planted::named(word);
                     setup.mutant = Some(mutant.ok_or_else(|| {
-                        error(word, "heap and a number, timed, split, batched, posted, program or a planted bug")
+                        error(word, "heap and a number, a placement, timed, split, batched, posted, program or a planted bug")
                     })?);
                 }
             }
@@ -115,6 +121,7 @@ mod tests {
             "1::r0+w0:",
             "2:timed,split,posted:r0.w1,b.x+m0-1+,w0.f:3.0.12",
             "2:heap3:l0.c1-0.u0+g0-3.h1:",
+            "2:block,timed:w0+w1:",
         ] {
             assert_eq!(text.parse::<Replay>().unwrap().to_string(), text);
         }

@@ -1,5 +1,5 @@
 use crate::{Mutant, Op};
-use dsm_core::{Hold, Space};
+use dsm_core::{Hold, Placement, Space};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ pub struct Setup {
     pub pages: u64,
     /// How many pages the heap has; its first one is never handed out.
     pub heap: u64,
+    /// Which rank is home to which of the pages that are not the heap's.
+    pub placement: Placement,
     /// Whether granted pages stay for a minimum time.
     pub hold: Hold,
     /// How a page's bytes come in.
@@ -64,6 +66,7 @@ impl Setup {
         Ok(Self {
             pages,
             heap: 0,
+            placement: Placement::Cyclic,
             hold: Hold::None,
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
@@ -85,7 +88,8 @@ impl Setup {
     /// How the region is laid out: a word a page.
     pub(crate) fn space(&self) -> Space {
         let pages = self.pages + self.heap;
-        Space { nodes: self.nodes(), pages, area_pages: self.pages, page_words: 1 }
+        let (nodes, area_pages, placement) = (self.nodes(), self.pages, self.placement);
+        Space { nodes, pages, area_pages, page_words: 1, placement }
     }
 
     /// All that any thread does.
@@ -173,11 +177,14 @@ impl std::error::Error for ScriptError {}
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pages, heap, hold, arrival, faults, watch, mutant, scripts } = self;
+        let Self { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts } = self;
         write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
         write!(f, ", faults {faults:?}, watch {watch:?}")?;
         if *heap > 0 {
             write!(f, ", {heap} pages of heap")?;
+        }
+        if *placement != Placement::Cyclic {
+            write!(f, ", placed {placement}")?;
         }
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;

@@ -1,5 +1,5 @@
 use crate::{Arrival, Faults, Mutant, Setup};
-use dsm_core::Hold;
+use dsm_core::{Hold, Placement};
 
 /// A world that is explored to its last state.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,7 @@ pub struct NamedWorld {
     pub when: When,
     pages: u64,
     heap: u64,
+    placement: Placement,
     scripts: &'static str,
     hold: Hold,
     arrival: Arrival,
@@ -73,6 +74,9 @@ pub const WORLDS: &[NamedWorld] = &[
     world("2-runs-lock", 1, "h1 l0 j u0 k l0 u0 | l0 u0 h1 l0 j u0 k l0 u0").heap(2),
     world("2-prefetch", 1, "R0 w0 | W0 r0"),
     world("3-runs", 1, "h1 j k | h1 j k | y h1 k").heap(2),
+    world("2x4-block", 4, "w0 r1 w3 | r1 w2 m3>0").placed(Placement::Block).held(),
+    world("2x3-random", 3, "w0 r1 w2 | m2>0 w1").placed(Placement::Random).held(),
+    world("3-lock-block", 4, "l1 w1 u1 | l1 w1 u1 | l1 r1 u1 o3").placed(Placement::Block),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("3x1-lost", 1, "w0 r0 | r0 w0 / x | w0"),
@@ -114,10 +118,10 @@ impl NamedWorld {
     /// If its scripts cannot be read, which those of [`WORLDS`] can.
     #[must_use]
     pub fn setup(&self, mutant: Option<Mutant>) -> Setup {
-        let Self { pages, heap, scripts, hold, arrival, faults, .. } = *self;
+        let Self { pages, heap, placement, scripts, hold, arrival, faults, .. } = *self;
         let plain =
             Setup::new(pages, scripts).expect("the scripts of known worlds are well formed");
-        Setup { heap, hold, arrival, faults, mutant, ..plain }
+        Setup { heap, placement, hold, arrival, faults, mutant, ..plain }
     }
 
     const fn held(mut self) -> Self {
@@ -127,6 +131,11 @@ impl NamedWorld {
 
     const fn heap(mut self, pages: u64) -> Self {
         self.heap = pages;
+        self
+    }
+
+    const fn placed(mut self, placement: Placement) -> Self {
+        self.placement = placement;
         self
     }
 
@@ -156,5 +165,6 @@ const FIRST_LARGE: &str = "3x1-split";
 
 const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
     let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);
-    NamedWorld { name, when: When::Always, pages, heap: 0, scripts, hold, arrival, faults }
+    let (when, placement) = (When::Always, Placement::Cyclic);
+    NamedWorld { name, when, pages, heap: 0, placement, scripts, hold, arrival, faults }
 }

@@ -9,7 +9,7 @@ use crate::settings::{SettingError, Settings};
 use crate::supervisor::Supervisor;
 use crate::typed;
 use dsm_core::wire::{Hello, Limits, VERSION};
-use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Rank, Space};
+use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Placement, Rank, Space};
 use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
@@ -230,7 +230,7 @@ impl Node {
     fn alone(region: Arc<Region>, supervisor: Option<Arc<Supervisor>>) -> Result<Self, JoinError> {
         let place = Place {
             rank: Rank(0),
-            space: space(1, &region),
+            space: space(1, &region, Placement::Cyclic),
             hold: Duration::ZERO,
             spin: Duration::ZERO,
         };
@@ -248,8 +248,8 @@ impl Node {
         }
         let faults = Faults::start(Arc::clone(&region), settings.fault)?;
         let fault_engine = faults.describe();
-        let hello = hello(found, &region);
-        let space = space(hello.nodes, &region);
+        let hello = hello(found, &region, settings.placement);
+        let space = space(hello.nodes, &region, settings.placement);
         let peers = meet(settings, found, hello, space)?;
         let place = Place { rank: hello.from, space, hold: settings.hold, spin: settings.spin };
         let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
@@ -332,17 +332,18 @@ fn reserve(settings: &Settings) -> Result<Region, RegionError> {
     Region::reserve(Layout { base, bytes, heap_bytes })
 }
 
-fn space(nodes: u16, region: &Region) -> Space {
+fn space(nodes: u16, region: &Region, placement: Placement) -> Space {
     let page_bytes = region.page_bytes();
     Space {
         nodes,
         pages: region.pages(),
         area_pages: (region.area_bytes() / page_bytes) as u64,
         page_words: (page_bytes / size_of::<u64>()) as u64,
+        placement,
     }
 }
 
-fn hello(found: &Found, region: &Region) -> Hello {
+fn hello(found: &Found, region: &Region, placement: Placement) -> Hello {
     let from = found.rank;
     Hello {
         version: VERSION,
@@ -353,6 +354,7 @@ fn hello(found: &Found, region: &Region) -> Hello {
         base: region.base() as u64,
         size: region.area_bytes() as u64,
         heap: region.heap_bytes() as u64,
+        placement,
         key: found.key.as_ref().map_or([0; 32], |key| key.0),
     }
 }

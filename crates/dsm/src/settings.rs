@@ -1,16 +1,18 @@
 //! What varies between runs, read from the environment once: [`SETTINGS`].
 
+use dsm_core::Placement;
 use dsm_mem::Choice;
 use std::env;
 use std::time::Duration;
 use thiserror::Error;
 
-/// How the region of this rank is to be. Base and size must be equal on all ranks.
+/// How the region of this rank is to be. Base, sizes and placement must be equal on all ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) base: usize,
     pub(crate) bytes: usize,
     pub(crate) heap_bytes: usize,
+    pub(crate) placement: Placement,
     pub(crate) fault: Choice,
     pub(crate) hold: Duration,
     pub(crate) spin: Duration,
@@ -40,10 +42,11 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 8] = [
+pub const SETTINGS: [&str; 9] = [
     "DSM_SIZE",
     "DSM_HEAP",
     "DSM_BASE",
+    "DSM_PLACEMENT",
     "DSM_FAULT",
     "DSM_HOLD_US",
     "DSM_SPIN_US",
@@ -132,6 +135,14 @@ impl Settings {
         let join =
             read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
         let named = |name| variable(name).filter(|value| !value.is_empty());
+        let placement = match named("DSM_PLACEMENT") {
+            None => Placement::default(),
+            Some(value) => Placement::named(&value).ok_or_else(|| SettingError {
+                variable: "DSM_PLACEMENT",
+                value,
+                expected: one_of(&Placement::ALL.map(Placement::as_str)),
+            })?,
+        };
         let fault = match named("DSM_FAULT") {
             None => Choice::Auto,
             Some(value) => value.parse().map_err(|_| SettingError {
@@ -152,6 +163,7 @@ impl Settings {
             base: to_usize(base),
             bytes: to_usize(bytes),
             heap_bytes: to_usize(heap),
+            placement,
             fault,
             hold: Duration::from_micros(hold),
             spin: Duration::from_micros(spin),
@@ -258,6 +270,10 @@ mod tests {
             assert!(check("DSM_BASE", base).is_err(), "{base}");
         }
         assert_eq!(check("DSM_BASE", "8192").map(|s| s.base), Ok(8192));
+        let error = check("DSM_PLACEMENT", "Block").unwrap_err();
+        assert_eq!(error.expected(), "cyclic, block or random");
+        let block = check("DSM_PLACEMENT", "block").map(|s| s.placement);
+        assert_eq!(block, Ok(Placement::Block));
         assert!(check("DSM_FAULT", "maybe").is_err());
         let error = check("DSM_PEER", "eb12").unwrap_err();
         assert_eq!(error.expected(), "native, seed8 or bcast");

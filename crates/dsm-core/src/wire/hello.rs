@@ -1,12 +1,12 @@
 use super::field;
-use crate::Rank;
+use crate::{Placement, Rank};
 use core::fmt;
 
 /// The version of the `native` protocol. Ranks of different versions refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes of a [`Hello`].
-pub const HELLO_BYTES: usize = 72;
+pub const HELLO_BYTES: usize = 80;
 
 /// What each end of a connection says first, the connecting end before the other.
 ///
@@ -21,7 +21,8 @@ pub const HELLO_BYTES: usize = 72;
 /// | 16 | 8 | first address of the region |
 /// | 24 | 8 | bytes of the area |
 /// | 32 | 8 | bytes of the heap |
-/// | 40 | 32 | key of the job |
+/// | 40 | 8 | placement of the area: 0 cyclic, 1 block, 2 random |
+/// | 48 | 32 | key of the job |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Its protocol version.
@@ -40,6 +41,8 @@ pub struct Hello {
     pub size: u64,
     /// Bytes of its heap.
     pub heap: u64,
+    /// How the pages of its area are placed.
+    pub placement: Placement,
     /// The secret of its job.
     pub key: [u8; 32],
 }
@@ -58,6 +61,13 @@ pub enum HelloError {
         /// The value there.
         theirs: u64,
     },
+    /// The peer belongs to this job but places the pages of its area differently.
+    Placement {
+        /// The placement here.
+        ours: Placement,
+        /// The placement there.
+        theirs: Placement,
+    },
 }
 
 impl Hello {
@@ -74,7 +84,8 @@ impl Hello {
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.size.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.heap.to_le_bytes());
-        bytes[40..].copy_from_slice(&self.key);
+        bytes[40..48].copy_from_slice(&self.placement.code().to_le_bytes());
+        bytes[48..].copy_from_slice(&self.key);
         bytes
     }
 
@@ -89,6 +100,8 @@ impl Hello {
     /// # Errors
     /// [`HelloError::Stranger`] before anything else is looked at, if the magic or the key is wrong.
     pub fn check(&self, bytes: &[u8; HELLO_BYTES]) -> Result<Self, HelloError> {
+        let code = u64::from_le_bytes(field(bytes, 40));
+        let placement = Placement::of_code(code);
         let theirs = Self {
             version: u16::from_le_bytes(field(bytes, 4)),
             from: Self::speaker(bytes),
@@ -98,7 +111,8 @@ impl Hello {
             base: u64::from_le_bytes(field(bytes, 16)),
             size: u64::from_le_bytes(field(bytes, 24)),
             heap: u64::from_le_bytes(field(bytes, 32)),
-            key: field(bytes, 40),
+            placement: placement.unwrap_or_default(),
+            key: field(bytes, 48),
         };
         if bytes[..4] != MAGIC || !same_key(&self.key, &theirs.key) {
             return Err(HelloError::Stranger);
@@ -112,9 +126,19 @@ impl Hello {
             ("size of the area", self.size, theirs.size),
             ("size of the heap", self.heap, theirs.heap),
         ];
-        match pairs.into_iter().find(|(_, ours, theirs)| ours != theirs) {
-            Some((what, ours, theirs)) => Err(HelloError::Differs { what, ours, theirs }),
-            None => Ok(theirs),
+        if let Some((what, ours, theirs)) =
+            pairs.into_iter().find(|(_, ours, theirs)| ours != theirs)
+        {
+            return Err(HelloError::Differs { what, ours, theirs });
+        }
+        let ours = self.placement;
+        match placement {
+            Some(placement) if placement == ours => Ok(theirs),
+            Some(theirs) => Err(HelloError::Placement { ours, theirs }),
+            None => {
+                let (what, ours) = ("code of a placement", ours.code());
+                Err(HelloError::Differs { what, ours, theirs: code })
+            }
         }
     }
 }
@@ -136,6 +160,7 @@ impl fmt::Debug for Hello {
             .field("base", &self.base)
             .field("size", &self.size)
             .field("heap", &self.heap)
+            .field("placement", &self.placement)
             .finish_non_exhaustive()
     }
 }
@@ -146,6 +171,9 @@ impl fmt::Display for HelloError {
             Self::Stranger => f.write_str("it does not belong to this job"),
             Self::Differs { what, ours, theirs } => {
                 write!(f, "its {what} is {theirs} ({theirs:#x}), here it is {ours} ({ours:#x})")
+            }
+            Self::Placement { ours, theirs } => {
+                write!(f, "it places the area's pages {theirs}, here it is {ours}")
             }
         }
     }
@@ -168,6 +196,7 @@ mod tests {
         base: 1 << 45,
         size: 1 << 30,
         heap: 1 << 36,
+        placement: Placement::Cyclic,
         key: [7; 32],
     };
 
@@ -201,6 +230,20 @@ mod tests {
             check(|hello| hello.size = 4096),
             Err(HelloError::Differs { what, ours, theirs })
         );
+    }
+
+    #[test]
+    fn a_different_placement_is_named() {
+        let theirs = Placement::Block;
+        let error = check(|hello| hello.placement = theirs).unwrap_err();
+        assert_eq!(error, HelloError::Placement { ours: Placement::Cyclic, theirs });
+        assert_eq!(
+            alloc::format!("{error}"),
+            "it places the area's pages block, here it is cyclic"
+        );
+        let mut unknown = Hello { from: Rank(1), to: Rank(0), ..OURS }.encode();
+        unknown[47] = 1;
+        assert!(matches!(OURS.check(&unknown), Err(HelloError::Differs { .. })));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use crate::{Arrival, Faults, Op, Setup};
-use dsm_core::{Hold, ObjectId};
+use dsm_core::{Hold, ObjectId, Placement};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(super) fn simpler(setup: &Setup) -> impl Iterator<Item = Setup> {
     all.extend((setup.arrival != whole).then(|| Setup { arrival: whole, ..setup.clone() }));
     all.extend((setup.faults != at_once).then(|| Setup { faults: at_once, ..setup.clone() }));
     let pages = setup.ops().map(|op| op.highest() + 1).max().unwrap_or(1);
+    let cyclic = Placement::Cyclic;
+    all.extend((setup.placement != cyclic).then(|| Setup { placement: cyclic, ..setup.clone() }));
     all.extend((pages < setup.pages).then(|| Setup { pages, ..setup.clone() }));
     let heap = setup.heap.checked_sub(1);
     all.extend(heap.map(|heap| Setup { heap, ..setup.clone() }));

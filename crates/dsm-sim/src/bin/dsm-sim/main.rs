@@ -6,7 +6,7 @@ mod prove;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dsm_core::{Hold, Mutant};
+use dsm_core::{Hold, Mutant, Placement};
 use dsm_sim::{
     Arrival, Counterexample, Coverage, Faults, Found, Limits, NamedWorld, Replay, Setup, WORLDS,
     Watch, When,
@@ -115,6 +115,9 @@ struct OwnWorld {
     /// How many pages its heap has beside those; the first one is never handed out
     #[arg(long, default_value_t = 0, requires = "scripts")]
     heap: u64,
+    /// Which rank is home to which of the pages that are not the heap's
+    #[arg(long, value_parser = placement, default_value = "cyclic", requires = "scripts")]
+    placement: Placement,
     /// Whether a granted page stays for a minimum time
     #[arg(long, value_enum, default_value_t, requires = "scripts")]
     hold: HoldArg,
@@ -327,8 +330,8 @@ impl OwnWorld {
             FaultsArg::Batched => Faults::Batched,
             FaultsArg::Posted => Faults::Posted,
         };
-        let heap = self.heap;
-        Ok(Some(Setup { heap, hold, arrival, faults, watch: self.watch.into(), mutant, ..plain }))
+        let (heap, placement, watch) = (self.heap, self.placement, self.watch.into());
+        Ok(Some(Setup { heap, placement, hold, arrival, faults, watch, mutant, ..plain }))
     }
 }
 
@@ -352,6 +355,11 @@ impl From<WatchArg> for Watch {
 
 fn named_world(name: &str) -> Result<&'static NamedWorld, String> {
     NamedWorld::find(name).ok_or_else(|| "no such world, see dsm-sim worlds".to_owned())
+}
+
+fn placement(name: &str) -> Result<Placement, String> {
+    let names = || Placement::ALL.map(Placement::as_str).join(", ");
+    Placement::named(name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn mutant(name: &str) -> Result<Mutant, String> {
