@@ -71,7 +71,8 @@ size_t dsm_page_size(void);
 /* First byte of the area dsm_init returned; NULL outside a job. */
 char *dsm_base(void);
 
-/* The home rank of the page that holds p, -1 if p is not shared. Page i of the area has home i % DSM_NODE_NUM. */
+/* The home rank of the page that holds p, -1 if p is not shared. Page i of the area has home
+ * i % DSM_NODE_NUM, unless the job was started with another placement. */
 int dsm_home(const void *p);
 
 /* 1 if p points into shared memory, the area or the heap of dsm_malloc; else 0. */

@@ -1,4 +1,5 @@
 use super::printer::Tag;
+use super::profiles::{LaunchName, PeerName, WrapName};
 use super::rank_set::RankSet;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
@@ -62,9 +63,30 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", value_parser = parse_base)]
     pub(crate) base: Option<String>,
 
+    /// Which rank is home to which page of the area [default: $DSM_PLACEMENT, or cyclic]
+    #[arg(long, value_enum)]
+    pub(crate) placement: Option<PlacementName>,
+
     /// How page faults are caught [default: $DSM_FAULT, or auto]
     #[arg(long, value_enum)]
     pub(crate) fault: Option<FaultName>,
+
+    /// How programs are told their job, beside dsm's own way: on descriptors 3 and 4, or by a port of
+    /// dsmexec [default: native, or pr204 with a foreign --wrap]
+    #[arg(long, value_enum)]
+    pub(crate) launch: Option<LaunchName>,
+
+    /// Whose dsmwrap is started on each host; a foreign one is found on PATH
+    #[arg(long, value_enum, default_value_t = WrapName::Native)]
+    pub(crate) wrap: WrapName,
+
+    /// The foreign dsmwrap, in place of the one on PATH
+    #[arg(long, value_name = "NAME_OR_PATH", default_value = "dsmwrap", value_parser = parse_wrap_command)]
+    pub(crate) wrap_command: OsString,
+
+    /// How ranks speak to each other; foreign ranks share 100 pages [default: $DSM_PEER, or native]
+    #[arg(long, value_enum)]
+    pub(crate) peer: Option<PeerName>,
 
     /// Which hosts are reached by ssh: those that are not this machine, all, or none
     #[arg(long, value_enum, default_value_t = SshUse::Auto)]
@@ -127,6 +149,16 @@ pub(crate) enum FaultName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlacementName {
+    /// Page by page in turn.
+    Cyclic,
+    /// One contiguous block for each rank.
+    Block,
+    /// By a fixed hash of the page's number.
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SshUse {
     /// Where the host is not this machine.
     Auto,
@@ -141,6 +173,16 @@ impl From<StreamName> for Stream {
         match name {
             StreamName::Stdout => Self::Stdout,
             StreamName::Stderr => Self::Stderr,
+        }
+    }
+}
+
+impl PlacementName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cyclic => "cyclic",
+            Self::Block => "block",
+            Self::Random => "random",
         }
     }
 }
@@ -188,6 +230,13 @@ fn parse_stdin(text: &str) -> Result<StdinTo, String> {
     }
 }
 
+fn parse_wrap_command(text: &str) -> Result<OsString, String> {
+    match text.as_bytes().first() {
+        None | Some(b'-') => Err("expected a name or a path, not beginning with -".into()),
+        Some(_) => Ok(text.into()),
+    }
+}
+
 fn parse_export(text: OsString) -> Result<Export, String> {
     let text = text.as_bytes();
     let (name, value) = match text.iter().position(|byte| *byte == b'=') {
@@ -207,6 +256,7 @@ Examples:
   dsmexec --tag=rank --only 0 machine_file ./jacobi <input
   dsmexec --ssh=always --ssh-command 'ssh -p 2222' machine_file hostname
   dsmexec --dry-run machine_file hello    what would be started where
+  dsmexec --wrap=ref machine_file ./prog  with the dsmwrap of the PR204 reference
 
 A machine file:
   node1                    # rank 0; comments and blank lines are ignored
@@ -264,6 +314,15 @@ mod tests {
     }
 
     #[test]
+    fn every_placement_is_one_the_runtime_knows() {
+        for placement in PlacementName::value_variants() {
+            let word = format!("--placement={}", placement.as_str());
+            assert_eq!(parse(&[&word, "m", "p"]).placement, Some(*placement));
+            assert_eq!(dsm::check_setting("DSM_PLACEMENT", placement.as_str()), Ok(()));
+        }
+    }
+
+    #[test]
     fn exports_have_a_name_and_perhaps_a_value() {
         let options = parse(&["-x", "A", "-x", "B=", "-x", "C=d=e f", "m", "p"]);
         let pairs: Vec<_> = options
@@ -292,5 +351,11 @@ mod tests {
         check(&["--heap", "lots"]);
         check(&["--base", "x"]);
         check(&["--fault", "x"]);
+        check(&["--launch", "x"]);
+        check(&["--wrap", "x"]);
+        check(&["--wrap-command", ""]);
+        check(&["--wrap-command=-c"]);
+        check(&["--peer", "x"]);
+        check(&["--placement", "x"]);
     }
 }

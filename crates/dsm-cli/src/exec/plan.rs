@@ -3,6 +3,7 @@
 use super::locality::{Whereabouts, at_sight, locate};
 use super::machine_file::{self, MachineFileError, Place};
 use super::options::{Export, Options, SshUse, StdinTo};
+use super::profiles::{PEER, PeerName, ProfileError, Profiles};
 use super::ssh::{SshCommand, SshCommandError, Wrapper};
 use crate::exit_code::ExitCode;
 use crate::words;
@@ -20,7 +21,9 @@ use thiserror::Error;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) job: JobId,
+    /// None if ranks may be in the job that cannot be told one.
     pub(crate) key: Option<JobKey>,
+    pub(crate) profiles: Profiles,
     pub(crate) ranks: Vec<PlannedRank>,
     pub(crate) program: Lookup,
     pub(crate) args: Vec<Vec<u8>>,
@@ -54,6 +57,8 @@ pub(crate) enum PlanError {
     SshCommand(#[from] SshCommandError),
     #[error("{variable} is {value:?}: {expected}")]
     Variable { variable: &'static str, value: OsString, expected: String },
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     #[error("--stdin {rank}: the job has ranks 0 to {last}")]
     StdinRank { rank: u16, last: usize },
     #[error("rank {rank} ({place}) is not on this machine, and --ssh=never forbids to reach it")]
@@ -68,6 +73,8 @@ impl PlanError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::StdinRank { .. } => ExitCode::USAGE,
+            Self::Profile(ProfileError::Variable { .. }) => ExitCode::CONFIGURATION,
+            Self::Profile(_) => ExitCode::USAGE,
             Self::MachineFile(MachineFileError::Read { source, .. }) => {
                 ExitCode::of_errno(source.raw_os_error(), ExitCode::CONFIGURATION)
             }
@@ -91,8 +98,9 @@ impl Plan {
             StdinTo::Rank(rank) => Some(rank),
             StdinTo::Nobody => None,
         };
+        let profiles = Profiles::new(options, places.len())?;
         let job = JobId(u64::from_le_bytes(random()?) >> 16);
-        let Environment { pairs: environment, warnings } = Environment::new(options)?;
+        let Environment { pairs: environment, warnings } = Environment::new(options, profiles)?;
         let directory = match &options.wdir {
             Some(directory) => std::path::absolute(directory),
             None => env::current_dir(),
@@ -102,7 +110,8 @@ impl Plan {
         let (program, args) = options.command.split_first().expect("clap requires a program");
         Ok(Self {
             job,
-            key: Some(JobKey(random()?)),
+            key: if profiles.has_key() { Some(JobKey(random()?)) } else { None },
+            profiles,
             ranks: route(options, places, job)?,
             program: Lookup {
                 program: program.as_bytes().to_vec(),
@@ -246,8 +255,11 @@ struct Environment {
 }
 
 impl Environment {
-    fn new(options: &Options) -> Result<Self, PlanError> {
+    fn new(options: &Options, profiles: Profiles) -> Result<Self, PlanError> {
         let mut environment = Self::default();
+        if profiles.peer != PeerName::Native {
+            environment.set(PEER.into(), profiles.peer.as_str().into());
+        }
         for (name, value) in settings(options)? {
             environment.set(name.into(), value.into());
         }
@@ -274,11 +286,12 @@ impl Environment {
 /// What the runtime of every rank reads from its environment: from a flag, else from dsmexec's own.
 fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError> {
     let mut settings = Vec::new();
-    for variable in dsm::SETTINGS {
+    for variable in dsm::SETTINGS.into_iter().filter(|variable| *variable != PEER) {
         let flag = match variable {
             "DSM_SIZE" => options.size.clone(),
             "DSM_HEAP" => options.heap.clone(),
             "DSM_BASE" => options.base.clone(),
+            "DSM_PLACEMENT" => options.placement.map(|placement| placement.as_str().to_owned()),
             "DSM_FAULT" => options.fault.map(|fault| fault.as_str().to_owned()),
             _ => None,
         };
