@@ -24,6 +24,7 @@ mod io;
 mod message;
 mod mutant;
 mod placement;
+pub mod pr204;
 mod runs;
 mod semaphore;
 mod space;
