@@ -35,7 +35,7 @@ mod words;
 pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
 pub use operation::Operation;
 pub use probe::{Finding, probe};
-pub use process::{end_process, inherited_fd};
+pub use process::{end_process, inherited_fd, with_inherited_fd};
 pub use region::{Layout, Region, RegionError};
 pub use signals::{Blocked, block_signals, unblock_signals};
 pub use words::{Word, WordsError};

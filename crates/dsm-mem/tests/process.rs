@@ -4,7 +4,7 @@
 
 mod support;
 
-use dsm_mem::{end_process, inherited_fd};
+use dsm_mem::{end_process, inherited_fd, with_inherited_fd};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -21,6 +21,19 @@ fn an_inherited_descriptor_is_taken_over_once() {
     assert_eq!(inherited_fd(number).unwrap_err().kind(), ErrorKind::InvalidInput);
     drop(taken);
     assert_eq!(inherited_fd(number).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn an_inherited_descriptor_can_be_looked_at_until_it_is_taken_over() {
+    let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let number = ours.into_raw_fd();
+    assert_eq!(with_inherited_fd(number, |fd| fd.as_raw_fd()).unwrap(), number);
+    let taken = inherited_fd(number).unwrap();
+    assert!(with_inherited_fd(number, |_| ()).is_err());
+    drop(taken);
+    assert!(with_inherited_fd(number, |_| ()).is_err());
+    assert!(with_inherited_fd(1, |_| ()).is_err(), "a standard stream");
+    assert_eq!(with_inherited_fd(90_000, |_| ()).unwrap_err().raw_os_error(), Some(libc::EBADF));
 }
 
 #[test]
