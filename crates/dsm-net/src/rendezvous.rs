@@ -1,8 +1,11 @@
 //! How the ranks of a job find each other: each connects to all lower ranks and accepts all higher ones.
 //!
 //! Whoever connects speaks first, with a [`Hello`]; the accepting side answers with its own only after
-//! it has found the job's key in it, so a stranger gets no byte. Listening sockets are open before any
-//! rank starts, so that an order of starts need not be kept.
+//! it has found the job's key in it, so a stranger gets no byte. A job without a key has a key of zeros,
+//! which every job with one takes for a stranger's.
+//!
+//! A launcher of ours has every rank's socket listen before any rank starts. One of the PR204 family may
+//! leave that to the ranks; then a refused connection means nothing, and is tried again.
 
 use dsm_core::Rank;
 use dsm_core::wire::{HELLO_BYTES, Hello, HelloError};
@@ -23,12 +26,23 @@ pub struct Rendezvous<'a> {
     pub addresses: &'a [SocketAddr],
     /// This rank's own listening socket.
     pub listener: &'a TcpListener,
+    /// What a refused connection means.
+    pub refusals: Refusals,
     /// Becomes readable when the job is over before it began; `None` if nobody tells.
     pub ended: Option<BorrowedFd<'a>>,
     /// When to name, once, the ranks that are missing.
     pub remind_after: Duration,
     /// When to give up.
     pub give_up_after: Duration,
+}
+
+/// What it means when a rank's address refuses a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// All sockets listen since before the ranks began: the rank is gone.
+    Final,
+    /// The rank may not listen yet: try again until the time is up.
+    Early,
 }
 
 /// Why the ranks did not meet.
@@ -45,10 +59,12 @@ pub enum RendezvousError {
         source: io::Error,
     },
     /// A connection broke before the peer's hello was read.
-    #[error("contact with rank {rank} lost during the handshake: {source}")]
+    #[error("contact with rank {rank} at {address} lost during the handshake: {source}")]
     Lost {
         /// The peer.
         rank: Rank,
+        /// Where it listens, or called from.
+        address: SocketAddr,
         /// What the kernel said.
         source: io::Error,
     },
@@ -91,11 +107,13 @@ impl Rendezvous<'_> {
         remind: impl FnMut(&[Rank]),
     ) -> Result<BTreeMap<Rank, TcpStream>, RendezvousError> {
         self.listener.set_nonblocking(true).map_err(system("making the listener nonblocking"))?;
-        let mut meeting =
-            Meeting { met: BTreeMap::new(), asked: BTreeMap::new(), callers: Vec::new() };
-        for rank in (0..self.hello.from.0).map(Rank) {
-            meeting.asked.insert(rank, Greeting::new(self.connect(rank)?));
-        }
+        let now = Attempt { at: Instant::now(), pause: FIRST_PAUSE };
+        let mut meeting = Meeting {
+            met: BTreeMap::new(),
+            to_ask: (0..self.hello.from.0).map(|rank| (Rank(rank), now)).collect(),
+            asked: BTreeMap::new(),
+            callers: Vec::new(),
+        };
         self.run(&mut meeting, remind)?;
         Ok(meeting.met)
     }
@@ -109,6 +127,7 @@ impl Rendezvous<'_> {
         let mut reminder = Some(begun + self.remind_after);
         let give_up = begun + self.give_up_after;
         loop {
+            self.ask(meeting)?;
             let missing = self.missing(meeting);
             let Some(&first) = missing.first() else { return Ok(()) };
             let now = Instant::now();
@@ -121,8 +140,9 @@ impl Rendezvous<'_> {
                 remind(&missing);
             }
             meeting.callers.retain(|caller| now < caller.until);
-            let next = meeting.callers.iter().map(|caller| caller.until).chain(reminder);
-            let wake = next.fold(give_up, Instant::min);
+            let callers = meeting.callers.iter().map(|caller| caller.until);
+            let attempts = meeting.to_ask.values().map(|attempt| attempt.at);
+            let wake = callers.chain(attempts).chain(reminder).fold(give_up, Instant::min);
             self.wait(meeting, wake.saturating_duration_since(now))?;
         }
     }
@@ -150,8 +170,32 @@ impl Rendezvous<'_> {
         self.accept(meeting)
     }
 
+    /// Connects to the lower ranks whose time has come.
+    fn ask(&self, meeting: &mut Meeting) -> Result<(), RendezvousError> {
+        let now = Instant::now();
+        let due = meeting.to_ask.extract_if(.., |_, attempt| attempt.at <= now);
+        for (rank, attempt) in due.collect::<Vec<_>>() {
+            match self.connect(rank) {
+                Ok(stream) => {
+                    meeting.asked.insert(rank, Greeting::new(stream, self.address(rank)));
+                }
+                Err(error) if self.is_early(&error) => {
+                    let (at, pause) = (now + attempt.pause, MAX_PAUSE.min(attempt.pause * 2));
+                    meeting.to_ask.insert(rank, Attempt { at, pause });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_early(&self, error: &RendezvousError) -> bool {
+        let RendezvousError::Connect { source, .. } = error else { return false };
+        self.refusals == Refusals::Early && source.kind() == io::ErrorKind::ConnectionRefused
+    }
+
     fn connect(&self, rank: Rank) -> Result<TcpStream, RendezvousError> {
-        let address = self.addresses[usize::from(rank.0)];
+        let address = self.address(rank);
         let connect = || {
             let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
             stream.set_nodelay(true)?;
@@ -173,7 +217,10 @@ impl Rendezvous<'_> {
                     let greeting = meeting.asked.remove(&rank).expect("the greeting just read");
                     meeting.met.insert(rank, greeting.stream);
                 }
-                Err(source) => return Err(RendezvousError::Lost { rank, source }),
+                Err(source) => {
+                    let address = greeting.address;
+                    return Err(RendezvousError::Lost { rank, address, source });
+                }
             }
         }
         Ok(())
@@ -188,7 +235,7 @@ impl Rendezvous<'_> {
                 Err(_) => drop(meeting.callers.swap_remove(at)),
                 Ok(Some(bytes)) => {
                     let caller = meeting.callers.swap_remove(at);
-                    self.answer(meeting, caller.stream, &bytes)?;
+                    self.answer(meeting, caller, &bytes)?;
                 }
             }
         }
@@ -198,7 +245,7 @@ impl Rendezvous<'_> {
     fn answer(
         &self,
         meeting: &mut Meeting,
-        mut stream: TcpStream,
+        Greeting { mut stream, address, .. }: Greeting,
         bytes: &[u8; HELLO_BYTES],
     ) -> Result<(), RendezvousError> {
         let checked = self.hello.check(bytes);
@@ -206,7 +253,7 @@ impl Rendezvous<'_> {
             return Ok(());
         }
         let rank = Hello::speaker(bytes);
-        let lost = |source| RendezvousError::Lost { rank, source };
+        let lost = |source| RendezvousError::Lost { rank, address, source };
         // A member that is set up differently is answered too: it must be able to say why as well.
         stream.write_all(&Hello { to: rank, ..self.hello }.encode()).map_err(lost)?;
         checked.map_err(|source| RendezvousError::Refused { rank, source })?;
@@ -230,9 +277,9 @@ impl Rendezvous<'_> {
     fn accept(&self, meeting: &mut Meeting) -> Result<(), RendezvousError> {
         while meeting.callers.len() < MAX_CALLERS {
             match self.listener.accept() {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     stream.set_nonblocking(true).map_err(system("making a socket nonblocking"))?;
-                    meeting.callers.push(Greeting::new(stream));
+                    meeting.callers.push(Greeting::new(stream, address));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_callers_fault(&error) => (),
@@ -240,6 +287,10 @@ impl Rendezvous<'_> {
             }
         }
         Ok(())
+    }
+
+    fn address(&self, rank: Rank) -> SocketAddr {
+        self.addresses[usize::from(rank.0)]
     }
 
     fn missing(&self, meeting: &Meeting) -> Vec<Rank> {
@@ -250,24 +301,35 @@ impl Rendezvous<'_> {
 
 struct Meeting {
     met: BTreeMap<Rank, TcpStream>,
+    /// Lower ranks to connect to.
+    to_ask: BTreeMap<Rank, Attempt>,
     /// Lower ranks, which were sent our hello.
     asked: BTreeMap<Rank, Greeting>,
     /// Whoever connected to us and has not shown its key yet.
     callers: Vec<Greeting>,
 }
 
+/// When to connect, and how long to wait before the next time if that is refused.
+#[derive(Clone, Copy)]
+struct Attempt {
+    at: Instant,
+    pause: Duration,
+}
+
 /// A connection on which a hello is awaited.
 struct Greeting {
     stream: TcpStream,
+    /// Of the other end.
+    address: SocketAddr,
     bytes: [u8; HELLO_BYTES],
     filled: usize,
     until: Instant,
 }
 
 impl Greeting {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: TcpStream, address: SocketAddr) -> Self {
         let until = Instant::now() + CALLER_TIMEOUT;
-        Self { stream, bytes: [0; HELLO_BYTES], filled: 0, until }
+        Self { stream, address, bytes: [0; HELLO_BYTES], filled: 0, until }
     }
 
     /// The hello, once all its bytes are here. Never reads beyond it.
@@ -301,6 +363,10 @@ fn system(operation: &'static str) -> impl FnOnce(io::Error) -> RendezvousError 
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No event tells that a socket of another process listens. A refusal costs a packet each way, and ranks
+/// begin milliseconds after one another.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// A caller that has not shown its key by then is dropped.
 const CALLER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Callers beyond these wait in the kernel's backlog.

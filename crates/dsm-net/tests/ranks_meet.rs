@@ -3,9 +3,10 @@
 
 use dsm_core::wire::{HELLO_BYTES, Hello, VERSION};
 use dsm_core::{Placement, Rank};
-use dsm_net::rendezvous::{Rendezvous, RendezvousError};
+use dsm_net::rendezvous::{Refusals, Rendezvous, RendezvousError};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -50,6 +51,7 @@ impl Job {
             hello,
             addresses: &self.addresses,
             listener: &self.listeners[usize::from(hello.from.0)],
+            refusals: Refusals::Final,
             ended: Some(self.supervisor.as_fd()),
             remind_after: patience / 2,
             give_up_after: patience,
@@ -133,4 +135,67 @@ fn the_wait_ends_with_the_launcher() {
     let job = Job { listeners, addresses, supervisor, _launcher: unused };
     let error = job.meet(job.hello(0), DEADLINE).unwrap_err();
     assert!(matches!(error, RendezvousError::Ended), "{error}");
+}
+
+#[test]
+fn a_keyed_job_takes_a_keyless_rank_for_a_stranger() {
+    let job = Job::new(2);
+    thread::scope(|scope| {
+        let keyed = scope.spawn(|| job.meet(job.hello(0), Duration::from_secs(1)).unwrap_err());
+        let keyless = Hello { key: [0; 32], ..job.hello(1) };
+        let error = job.meet(keyless, DEADLINE).unwrap_err();
+        assert!(matches!(error, RendezvousError::Lost { rank: Rank(0), .. }), "{error}");
+        let error = keyed.join().unwrap();
+        assert!(matches!(error, RendezvousError::Missing { missing: Rank(1), .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_keyless_rank_gets_no_byte_of_a_keyed_job() {
+    let job = Job::new(2);
+    let mut stranger = TcpStream::connect(job.addresses[0]).unwrap();
+    let keyless = Hello { to: Rank(0), key: [0; 32], ..job.hello(1) };
+    stranger.write_all(&keyless.encode()).unwrap();
+    assert!(job.meet(job.hello(0), Duration::from_millis(500)).is_err());
+    stranger.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut answer = Vec::new();
+    // A reset counts as silence: it carries no byte.
+    let _ = stranger.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
+}
+
+#[test]
+fn a_rank_that_listens_late_is_met_where_that_may_be() {
+    let bound = |_| {
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let socket = socket.unwrap();
+        bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        TcpListener::from(socket)
+    };
+    let meet = |listeners: &[TcpListener], rank, refusals| {
+        let addresses: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
+        let hello = Hello { from: Rank(rank), key: [0; 32], ..Job::new(2).hello(0) };
+        let listener = &listeners[usize::from(rank)];
+        let ended = None;
+        let (remind_after, give_up_after) = (DEADLINE, Duration::from_secs(2));
+        let addresses = &addresses[..];
+        let rendezvous =
+            Rendezvous { hello, addresses, listener, refusals, ended, remind_after, give_up_after };
+        rendezvous.meet(|_| ())
+    };
+    let listeners: Vec<_> = (0..2).map(bound).collect();
+    listen(&listeners[1], 16).unwrap();
+    let error = meet(&listeners, 1, Refusals::Final).unwrap_err();
+    assert!(matches!(error, RendezvousError::Connect { rank: Rank(0), .. }), "{error}");
+    let error = meet(&listeners, 1, Refusals::Early).unwrap_err();
+    assert!(matches!(error, RendezvousError::Missing { missing: Rank(0), .. }), "{error}");
+    thread::scope(|scope| {
+        let higher = scope.spawn(|| meet(&listeners, 1, Refusals::Early).unwrap());
+        // Rank 1 may have been refused or not: both are right.
+        thread::yield_now();
+        listen(&listeners[0], 16).unwrap();
+        assert!(meet(&listeners, 0, Refusals::Early).unwrap().contains_key(&Rank(1)));
+        assert!(higher.join().unwrap().contains_key(&Rank(0)));
+    });
 }

@@ -93,7 +93,7 @@ pub use dsm_mem::shared::{Ref, Shareable, ZeroIsNone};
 pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, probe};
 pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
-pub use launch::JobError;
+pub use launch::{JobError, StreamError};
 pub use node::{JoinError, Node};
 pub use settings::{PeerProfile, SETTINGS, SettingError, check_setting};
 pub use std::sync::atomic::{

@@ -90,7 +90,7 @@ impl Node {
 
     fn join_once() -> Result<Self, JoinError> {
         let settings = Settings::from_environment()?;
-        let Some(found) = Found::find()? else {
+        let Some(found) = Found::find(settings.join_timeout)? else {
             return Self::alone(Arc::new(reserve(&settings)?), None);
         };
         Self::join_job(&settings, &found).inspect_err(|error| {
@@ -322,7 +322,7 @@ impl JoinError {
             Self::Region(_) | Self::Faults(_) => 71,
             Self::Setting(_) | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
             Self::Rendezvous(_) => 75,
-            Self::Job(_) => 76,
+            Self::Job(error) => error.exit_code(),
         }
     }
 }
@@ -370,6 +370,7 @@ fn meet(
         hello,
         addresses: &addresses,
         listener: &found.listener,
+        refusals: found.refusals(),
         ended: found.supervisor.as_ref().map(|supervisor| supervisor.as_fd()),
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,

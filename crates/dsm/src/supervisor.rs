@@ -1,10 +1,8 @@
-use crate::launch::{Found, JobError, Told};
+use crate::launch::{Found, JobError, Told, number_of, take_over};
 use dsm_core::Rank;
-use dsm_mem::inherited_fd;
 use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Status};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use std::env;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +27,7 @@ impl Supervisor {
             return Err(JobError::Rank { nodes: nodes.len(), rank });
         }
         let Some(listener) = descriptor(LISTEN_FD)? else {
-            return Err(JobError::Variable { variable: LISTEN_FD, value: String::new() });
+            return Err(JobError::Unset { present: JOB_FD, missing: LISTEN_FD });
         };
         let listener = TcpListener::from(listener);
         let (told, rank, supervisor) = (Told::Native, Rank(rank), Some(Arc::new(supervisor)));
@@ -81,11 +79,7 @@ impl AsFd for Supervisor {
 }
 
 fn descriptor(variable: &'static str) -> Result<Option<OwnedFd>, JobError> {
-    let Some(value) = env::var_os(variable) else { return Ok(None) };
-    let value = value.to_string_lossy().into_owned();
-    let Ok(number) = value.parse() else { return Err(JobError::Variable { variable, value }) };
-    let descriptor = inherited_fd(number);
-    descriptor.map(Some).map_err(|source| JobError::Descriptor { variable, number, source })
+    number_of(variable)?.map(|number| take_over(variable, number)).transpose()
 }
 
 /// dsmwrap writes the job when it starts the program.

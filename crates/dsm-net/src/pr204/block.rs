@@ -52,19 +52,32 @@ pub struct BlockReader {
     bytes: Vec<u8>,
     /// Known before: a launcher of [`WrapProfile::Rank`] does not say it.
     rank: Option<u16>,
+    /// How many of the bytes were known before and are never read.
+    given: usize,
 }
 
 impl BlockReader {
     /// A reader of what a program reads.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::new(), rank: None }
+        Self { bytes: Vec::new(), rank: None, given: 0 }
     }
 
     /// A reader of what a wrapper reads that was told `rank` on its command line.
     #[must_use]
     pub fn of_rank(rank: u16) -> Self {
-        Self { bytes: Vec::new(), rank: Some(rank) }
+        Self { bytes: Vec::new(), rank: Some(rank), given: 0 }
+    }
+
+    /// A reader of what a launcher of 2025 answers: the records alone, if all ranks contribute theirs.
+    ///
+    /// # Panics
+    /// If the rank is not one of the job's, or there are more than [`MAX_NODES`](super::MAX_NODES).
+    #[must_use]
+    pub fn of_job(rank: u16, nodes: u16) -> Self {
+        assert!(nodes_of(nodes.into()).is_ok() && rank < nodes, "the environment was checked");
+        let bytes = to_bytes(nodes).to_vec();
+        Self { given: bytes.len(), bytes, rank: Some(rank) }
     }
 
     /// How many bytes to read next at most: 0 once the block is complete.
@@ -109,7 +122,7 @@ impl BlockReader {
     /// What to say when the stream has ended before the block was complete.
     #[must_use]
     pub fn short(&self) -> FormatError {
-        let (got, expected) = (self.bytes.len(), self.expected());
+        let (got, expected) = (self.bytes.len() - self.given, self.expected() - self.given);
         FormatError::Short { what: "the launch block", got, expected }
     }
 
