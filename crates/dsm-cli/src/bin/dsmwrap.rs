@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dsm_cli::wrap::run(std::env::args_os().skip(1))
+    dsm_cli::wrap::run(std::env::args_os())
 }

@@ -6,6 +6,7 @@ use super::crew::Crew;
 use super::event::Event;
 use super::locality::Whereabouts;
 use super::plan::Route;
+use super::profiles::LaunchName;
 use super::ssh;
 use crate::exit_code::ExitCode;
 use crate::words;
@@ -41,6 +42,7 @@ pub(crate) struct Fault {
 pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Start>, Stop> {
     let hellos = greet(crew)?;
     let addresses = choose_addresses(crew, &hellos)?;
+    check_family(crew, &addresses)?;
     let bound = bind(crew, &addresses)?;
     Ok(starts(crew, &bound))
 }
@@ -193,6 +195,24 @@ fn choose_addresses(crew: &Crew<'_>, hellos: &BTreeMap<u16, Hello>) -> Result<Ve
     })
 }
 
+/// Programs of the PR204 family know nothing of IPv6.
+fn check_family(crew: &Crew<'_>, addresses: &[IpAddr]) -> Result<(), Stop> {
+    if crew.plan.profiles.launch != LaunchName::Pr204 {
+        return Ok(());
+    }
+    let faults = crew.ranks().zip(addresses).filter(|(_, address)| address.is_ipv6());
+    let fault = |(rank, address): (u16, &IpAddr)| Fault {
+        rank,
+        code: ExitCode::CONFIGURATION,
+        what: format!(
+            ": other ranks reach it at {address}, and --launch=pr204 needs an IPv4 address; \
+             write address=IP behind the host in the machine file"
+        ),
+    };
+    let faults: Vec<_> = faults.map(fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Stop::Faults(faults)) }
+}
+
 /// Every rank listens, and every program is there.
 fn bind(crew: &mut Crew<'_>, addresses: &[IpAddr]) -> Result<BTreeMap<u16, SocketAddr>, Stop> {
     let check = Order::Check(Box::new(crew.plan.program.clone()));
@@ -236,6 +256,10 @@ fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
         .zip(bound.values())
         .map(|(host, address)| Node { host, address: *address })
         .collect();
+    let profile = match plan.profiles.launch {
+        LaunchName::Native | LaunchName::Ete7 => LaunchProfile::Native,
+        LaunchName::Pr204 => LaunchProfile::Pr204,
+    };
     let start = |rank| Start {
         job: Job { id: plan.job, key: plan.key.clone(), rank, nodes: nodes.clone() },
         program: plan.program.program.clone(),
@@ -243,7 +267,7 @@ fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
         environment: plan.program.environment.clone(),
         directory: plan.program.directory.clone(),
         input: plan.input == Some(rank),
-        profile: LaunchProfile::Native,
+        profile,
     };
     crew.ranks().map(start).collect()
 }

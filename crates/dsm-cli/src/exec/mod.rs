@@ -15,6 +15,7 @@ mod options;
 mod plan;
 mod preamble;
 mod printer;
+mod profiles;
 mod rank_set;
 mod signals;
 mod sink;
@@ -149,6 +150,7 @@ fn run_job(crew: &mut Crew<'_>) -> (ExitCode, Option<String>) {
     let plan = crew.plan;
     let program = String::from_utf8_lossy(&plan.program.program);
     crew.printer.record(format!("job {}: {} ranks of {program}", plan.job, plan.ranks.len()));
+    plan.profiles.warning().into_iter().for_each(|warning| crew.printer.note(warning));
     plan.warnings.iter().for_each(|warning| crew.printer.note(warning));
     let (code, why) = match launch::prepare(crew) {
         Ok(starts) => match supervise::supervise(crew, starts) {

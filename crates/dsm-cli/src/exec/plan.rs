@@ -257,7 +257,8 @@ struct Environment {
 impl Environment {
     fn new(options: &Options, profiles: Profiles) -> Result<Self, PlanError> {
         let mut environment = Self::default();
-        if profiles.peer != PeerName::Native {
+        // Ranks on this machine would find dsmexec's own.
+        if profiles.peer != PeerName::Native || env::var_os(PEER).is_some() {
             environment.set(PEER.into(), profiles.peer.as_str().into());
         }
         for (name, value) in settings(options)? {

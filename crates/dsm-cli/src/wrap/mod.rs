@@ -1,44 +1,57 @@
 //! `dsmwrap`: the parent of one rank on the rank's machine. It obeys frames on its standard input,
-//! reports on its standard output, and lets nothing live on when dsmexec is gone.
+//! reports on its standard output, and lets nothing live on when dsmexec is gone. Started by a launcher
+//! of the PR204 family it speaks that launcher's words instead, and becomes the program.
 
+mod block_socket;
 mod elf;
+mod family;
 mod find;
+mod foreign;
 mod input;
 mod launch_pipe;
 mod program;
 mod rank_socket;
 mod stage;
 mod supervisor;
+mod told;
 
+use crate::exit_code::ExitCode;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::process;
 
-/// Runs dsmwrap with these arguments, without argv\[0\].
+/// Runs dsmwrap with these arguments, argv\[0\] included.
 ///
-/// They are `job=ID rank=N`, there for people who look at the process list, or those of the stage
-/// between dsmwrap and its program.
+/// They are `job=ID rank=N`, there for people who look at the process list, or those of the stage between
+/// dsmwrap and its program, or what a foreign dsmexec of the PR204 family gives its own dsmwrap.
 #[must_use]
-pub fn run(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let first = arguments.next();
-    if first.as_deref() == Some(stage::FLAG.as_ref()) {
-        return stage::run(arguments);
+pub fn run(mut arguments: impl Iterator<Item = OsString>) -> process::ExitCode {
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let first = arguments.first().map(|first| first.as_encoded_bytes()).unwrap_or_default();
+    if first == stage::FLAG.as_bytes() {
+        return stage::run(arguments.into_iter().skip(1));
     }
-    if first.as_deref() == Some("--version".as_ref()) {
-        return print(&mut io::stdout(), concat!("dsmwrap ", env!("CARGO_PKG_VERSION")), 0);
+    if first == b"--version" {
+        let version = concat!("dsmwrap ", env!("CARGO_PKG_VERSION"));
+        return print(&mut io::stdout(), version, ExitCode::SUCCESS);
     }
-    let is_option = first.is_some_and(|word| word.as_encoded_bytes().first() == Some(&b'-'));
-    if is_option || io::stdin().is_terminal() {
-        return print(&mut io::stderr(), "dsmwrap: started by dsmexec, never by hand", 64);
+    if !first.starts_with(b"job=") {
+        return foreign::run(&name, &arguments);
+    }
+    if io::stdin().is_terminal() {
+        let what =
+            "dsmwrap: started by dsmexec, never by hand: expected its orders on standard input";
+        return print(&mut io::stderr(), what, ExitCode::USAGE);
     }
     match supervisor::Supervisor::new().and_then(supervisor::Supervisor::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => print(&mut io::stderr(), &format!("dsmwrap: {error}"), 70),
+        Ok(()) => process::ExitCode::SUCCESS,
+        Err(error) => print(&mut io::stderr(), &format!("dsmwrap: {error}"), ExitCode::INTERNAL),
     }
 }
 
-fn print(to: &mut impl Write, line: &str, code: u8) -> ExitCode {
+fn print(to: &mut impl Write, line: &str, code: ExitCode) -> process::ExitCode {
     // Nobody is left to be told that nobody listens.
     let _ = writeln!(to, "{line}");
-    ExitCode::from(code)
+    code.into()
 }

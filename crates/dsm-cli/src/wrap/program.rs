@@ -1,16 +1,20 @@
+use super::block_socket::{BlockSocket, Reader};
+use super::family;
 use super::find::{Surroundings, failure};
 use super::input::Input;
 use super::launch_pipe::{Launch, LaunchPipe};
 use super::rank_socket::{Line, RankSocket};
 use super::stage;
+use super::told::{Family, Told};
 use crate::nonblocking::{Arrival, Wanted, read};
 use dsm_net::launch::{Ending, JOB_FD, LISTEN_FD, Start, StartFailure, StartStep, Status, Stream};
+use dsm_net::pr204::{ETE7, LAUNCHER_FD, LISTENER_FD};
 use rustix::event::PollFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -29,6 +33,7 @@ pub(super) struct Program {
     stderr: Option<OwnedFd>,
     pub(super) input: Input,
     socket: Option<RankSocket>,
+    block: Option<BlockSocket>,
     exited_at: Option<Instant>,
     kill_at: Option<Instant>,
     killed: bool,
@@ -39,6 +44,7 @@ pub(super) struct Program {
 pub(super) enum Part {
     Launch,
     Socket,
+    Block,
     Output(Stream),
     Input,
     Exit,
@@ -71,6 +77,7 @@ impl Program {
         mut child: Child,
         launch: LaunchPipe,
         socket: RankSocket,
+        block: Option<BlockSocket>,
     ) -> io::Result<Self> {
         let mut watch = || {
             let exit = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
@@ -97,6 +104,7 @@ impl Program {
             stderr,
             input,
             socket: Some(socket),
+            block,
             exited_at: None,
             kill_at: None,
             killed: false,
@@ -112,6 +120,9 @@ impl Program {
         let mut wanted = Vec::new();
         if let Some(launch) = &self.launch {
             wanted.push(Wanted(Part::Launch, launch.as_fd(), PollFlags::IN));
+        }
+        if let Some(block) = &self.block {
+            wanted.push(Wanted(Part::Block, block.as_fd(), block.interest()));
         }
         if room == Room::Some {
             let socket = self.socket.iter();
@@ -152,6 +163,11 @@ impl Program {
             self.socket = None;
         }
         said
+    }
+
+    /// The program reads its launch block, or has closed it.
+    pub(super) fn on_block(&mut self) {
+        self.block.take_if(|block| block.serve() == Reader::Gone);
     }
 
     /// What the program wrote, if anything; closes the pipe at its end.
@@ -260,12 +276,19 @@ fn spawn_stage(
     start: &Start,
     around: &Surroundings,
     path: &Path,
-    listener: std::os::fd::BorrowedFd<'_>,
+    listener: BorrowedFd<'_>,
 ) -> io::Result<Program> {
     let launch = LaunchPipe::new()?;
     let (socket, theirs) = RankSocket::new(&start.job)?;
+    let told = Told::new(start, listener)?;
+    let theirs = if told.family.is_some() { family::aside(&theirs)? } else { theirs };
     let pairs = start.environment.iter();
-    let mut command = stage::command(launch.number(), path, OsStr::from_bytes(&start.program));
+    let program = OsStr::from_bytes(&start.program);
+    let mut command = stage::command(launch.number(), told.numbers(), path, program);
+    for name in [LAUNCHER_FD, LISTENER_FD].iter().chain(&ETE7) {
+        // Of a job that dsmexec itself may be a part of.
+        command.env_remove(name);
+    }
     command
         .args(start.args.iter().map(|argument| OsStr::from_bytes(argument)))
         .envs(pairs.map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))))
@@ -273,21 +296,26 @@ fn spawn_stage(
         .env("DSM_NODE_NUM", start.job.nodes.len().to_string())
         .env(JOB_FD, theirs.as_raw_fd().to_string())
         .env(LISTEN_FD, listener.as_raw_fd().to_string())
+        .envs(told.variables.iter().map(|(name, value)| (name, value)))
         .envs(around.path().map(|search| ("PATH", search)))
         .current_dir(around.directory())
         .stdin(if start.input { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    let child = spawn_inheriting(&mut command, [theirs.as_fd(), listener])?;
-    Program::adopt(path, child, launch, socket)
+    let own = [theirs.as_fd(), listener];
+    let inherited = match &told.family {
+        None => own.to_vec(),
+        Some(Family { launcher, listener, .. }) => {
+            vec![theirs.as_fd(), launcher.as_fd(), listener.as_fd()]
+        }
+    };
+    let child = spawn_inheriting(&mut command, &inherited)?;
+    Program::adopt(path, child, launch, socket, told.family.map(|family| family.block))
 }
 
 /// dsmwrap has one thread, so nothing else is started while these descriptors can be inherited.
-fn spawn_inheriting(
-    command: &mut Command,
-    inherited: [std::os::fd::BorrowedFd<'_>; 2],
-) -> io::Result<Child> {
+fn spawn_inheriting(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
     for descriptor in inherited {
         fcntl_setfd(descriptor, FdFlags::empty())?;
     }

@@ -227,6 +227,7 @@ impl Supervisor {
                     self.report(&Report::Status(status));
                 }
             }
+            Part::Block => program.on_block(),
             Part::Output(stream) => {
                 if let Some(bytes) = program.on_output(stream) {
                     self.report(&Report::Output { stream, bytes });

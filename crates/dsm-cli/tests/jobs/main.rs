@@ -10,6 +10,8 @@ mod harness;
 mod input;
 mod other_shell;
 mod output;
+mod pr204;
 mod programs;
 mod refusals;
+mod stats;
 mod wrapper;
