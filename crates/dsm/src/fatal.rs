@@ -21,6 +21,9 @@ pub(crate) enum Fatal {
     LauncherGone,
     #[error(transparent)]
     Faults(#[from] FaultsError),
+    /// The same, for whoever does not know where the ranks are.
+    #[error("{source} (rank {rank} is on {host})")]
+    On { rank: Rank, host: String, source: Box<Self> },
     #[error("{operation} failed: {source}")]
     System { operation: &'static str, source: io::Error },
 }
@@ -33,6 +36,22 @@ impl Fatal {
             Self::Faults(_) => 71,
             Self::ContactLost { .. } | Self::LauncherGone => 75,
             Self::Protocol(_) | Self::Malformed { .. } | Self::Unasked { .. } => 76,
+            Self::On { source, .. } => source.exit_code(),
+        }
+    }
+
+    /// Adds the host of the rank it is about, of these in rank order.
+    pub(crate) fn naming(self, hosts: &[String]) -> Self {
+        let rank = match &self {
+            Self::ContactLost { rank, .. }
+            | Self::Malformed { rank, .. }
+            | Self::Unasked { rank, .. } => *rank,
+            Self::Protocol(Violation::Unexpected { from, .. }) => *from,
+            _ => return self,
+        };
+        match hosts.get(usize::from(rank.0)) {
+            Some(host) => Self::On { rank, host: host.clone(), source: Box::new(self) },
+            None => self,
         }
     }
 

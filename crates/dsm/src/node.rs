@@ -231,6 +231,7 @@ impl Node {
         let place = Place {
             rank: Rank(0),
             space: space(1, &region, Placement::Cyclic),
+            hosts: Vec::new(),
             hold: Duration::ZERO,
             spin: Duration::ZERO,
         };
@@ -251,14 +252,16 @@ impl Node {
         let hello = hello(found, &region, settings.placement);
         let space = space(hello.nodes, &region, settings.placement);
         let peers = meet(settings, found, hello, space)?;
-        let place = Place { rank: hello.from, space, hold: settings.hold, spin: settings.spin };
+        let hosts = found.nodes.iter().map(|node| node.host.clone()).collect();
+        let Settings { hold, spin, .. } = *settings;
+        let place = Place { rank: hello.from, space, hosts, hold, spin };
         let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
         found.tell(&Status::Joined { fault_engine });
         Ok(node)
     }
 
     fn start(
-        Place { rank, space, hold, spin }: Place,
+        Place { rank, space, hosts, hold, spin }: Place,
         region: Arc<Region>,
         faults: Option<Faults>,
         peers: BTreeMap<Rank, Connection>,
@@ -285,7 +288,7 @@ impl Node {
             hold,
         });
         let driver = driver.and_then(|driver| {
-            Service::new(driver, &calls, &locks, supervisor.clone(), spin)?.spawn()
+            Service::new(driver, &calls, &locks, supervisor.clone(), hosts, spin)?.spawn()
         });
         let driver = driver.map_err(|fatal| {
             system("start the driver thread")(io::Error::other(fatal.to_string()))
@@ -299,6 +302,8 @@ impl Node {
 struct Place {
     rank: Rank,
     space: Space,
+    /// Of all ranks; none if there are no others.
+    hosts: Vec<String>,
     hold: Duration,
     spin: Duration,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Service {
     calls: Arc<Calls>,
     locks: Arc<Locks>,
     supervisor: Option<Arc<Supervisor>>,
+    /// Of all ranks, for who ends without a supervisor that knows them.
+    hosts: Vec<String>,
     /// Whether the driver's thread serves although somebody leads. Changed together with what `bed` watches,
     /// with signals blocked: the driver's thread takes it too.
     beside: Mutex<bool>,
@@ -60,6 +62,7 @@ impl Service {
         calls: &Arc<Calls>,
         locks: &Arc<Locks>,
         supervisor: Option<Arc<Supervisor>>,
+        hosts: Vec<String>,
         spin: Duration,
     ) -> Result<Arc<Self>, Fatal> {
         let system = |operation| {
@@ -78,6 +81,7 @@ impl Service {
             calls: Arc::clone(calls),
             locks: Arc::clone(locks),
             supervisor,
+            hosts,
             beside: Mutex::default(),
             is_led: AtomicBool::new(false),
             leader_is_called: AtomicBool::new(false),
@@ -124,7 +128,7 @@ impl Service {
         // The region stays served by nobody rather than closed until all ranks know of their release.
         let id = match complete.part() {
             Ok(id) => id,
-            Err(fatal) => end_rank(self.rank, self.supervisor.as_deref(), &fatal),
+            Err(fatal) => self.end(fatal),
         };
         self.calls.answer(id, dsm_core::Answer::Done);
         self.calls.close();
@@ -282,7 +286,7 @@ impl Service {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
             Err(error) => {
                 let fatal = Fatal::System { operation: "epoll_wait", source: error.into() };
-                end_rank(self.rank, self.supervisor.as_deref(), &fatal);
+                self.end(fatal);
             }
         }
     }
@@ -302,6 +306,15 @@ impl Service {
                 let source = io::Error::other("an assertion of the runtime does not hold");
                 Fatal::System { operation: "the driver", source }
             }
+        };
+        self.end(fatal)
+    }
+
+    /// Ends the process, telling whoever wants to know why.
+    fn end(&self, fatal: Fatal) -> ! {
+        let fatal = match &self.supervisor {
+            Some(_) => fatal,
+            None => fatal.naming(&self.hosts),
         };
         end_rank(self.rank, self.supervisor.as_deref(), &fatal)
     }
