@@ -20,6 +20,10 @@ TARGET   := $(or $(CARGO_TARGET_DIR),target)
 C_EXAMPLES    := $(patsubst examples/%.c,bin/%,$(wildcard examples/*.c))
 RUST_EXAMPLES := $(patsubst crates/dsm/examples/%.rs,bin/%-rs,$(wildcard crates/dsm/examples/*.rs))
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,bin/test/%,$(wildcard tests/programs/*.c))
+PR204_BOTH    := turns scan idle
+PR204_STUBS   := launcher libpeer.a ref/dsmwrap seed/dsmwrap rank/dsmwrap plain exemple-stub truc-stub \
+                 $(PR204_BOTH:=-stub) $(PR204_BOTH:=-ours)
+PR204_PEERS   := $(PR204_STUBS:%=bin/test/pr204/%)
 PARMACS_PARTS := $(patsubst share/dsm/parmacs/%.c,lib/parmacs/%.o,$(wildcard share/dsm/parmacs/*.c))
 MAN_PAGES     := $(wildcard man/*.1 man/*.3)
 # What `cc` needs beside libdsm.a; `rustc --print native-static-libs` tells.
@@ -72,11 +76,40 @@ rust-examples: | products
 	@$(foreach example,$(RUST_EXAMPLES),\
 	  $(call refresh,$(TARGET)/release/examples/$(patsubst bin/%-rs,%,$(example)),$(example),755) &&) true
 
-test-programs: $(TEST_PROGRAMS) ## build the C programs the tests start
+test-programs: $(TEST_PROGRAMS) $(PR204_PEERS) ## build the C programs the tests start
 
 bin/test/%: tests/programs/%.c $(wildcard tests/programs/*.h) include/dsm.h | products
 	@mkdir -p bin/test
 	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../../lib' -Wl,--as-needed -ldsm -lpthread
+
+# The C peers of tests/pr204: stubs of other members of the PR204 family. Only NAME-ours uses our header and library.
+PR204_COMPILE = mkdir -p $(@D) && $(CC) $(CFLAGS) $(C_STANDARD) -Itests/pr204
+
+bin/test/pr204/launcher: $(wildcard tests/pr204/launcher*.c) tests/pr204/launcher.h tests/pr204/pr204.h
+	$(PR204_COMPILE) $(filter %.c,$^) -o $@
+
+bin/test/pr204/%/dsmwrap: tests/pr204/wrapper.c tests/pr204/pr204.h
+	$(PR204_COMPILE) -DFORM='"$*"' $< -o $@
+
+bin/test/pr204/plain: tests/pr204/plain.c
+	$(PR204_COMPILE) $< -o $@
+
+bin/test/pr204/%.o: tests/pr204/%.c tests/pr204/peer.h tests/pr204/pr204.h tests/pr204/dsm.h
+	$(PR204_COMPILE) -c $< -o $@
+
+bin/test/pr204/libpeer.a: $(patsubst tests/pr204/%.c,bin/test/pr204/%.o,$(wildcard tests/pr204/peer*.c))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+bin/test/pr204/%-stub: tests/pr204/%.c tests/pr204/phases.h tests/pr204/dsm.h bin/test/pr204/libpeer.a
+	$(PR204_COMPILE) $< -o $@ bin/test/pr204/libpeer.a -lpthread
+
+bin/test/pr204/%-stub: examples/%.c tests/pr204/dsm.h bin/test/pr204/libpeer.a
+	$(PR204_COMPILE) $< -o $@ bin/test/pr204/libpeer.a -lpthread
+
+bin/test/pr204/%-ours: tests/pr204/%.c tests/pr204/phases.h include/dsm.h | products
+	@mkdir -p $(@D)
+	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../../../lib' -Wl,--as-needed -ldsm -lpthread
 
 run: all ## build, then start exemple and token on three ranks of this machine
 	bin/dsmexec examples/machine_file bin/exemple
