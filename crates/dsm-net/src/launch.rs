@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -232,6 +232,8 @@ pub enum Status {
         /// The fault engine in use and what it serves, in words.
         fault_engine: String,
     },
+    /// What the rank's runtime has done, told when `dsm_finalize` is complete.
+    Stats(Counts),
     /// `dsm_finalize` is complete: the rank shares nothing any more.
     Finalized,
     /// The connection to a peer is gone; the rank waits for the verdict of dsmexec.
@@ -248,6 +250,33 @@ pub enum Status {
         /// Why, in words.
         reason: String,
     },
+}
+
+/// What the runtime of one rank has done from `dsm_init` to `dsm_finalize`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Threads stopped to read a page that was not here.
+    pub read_faults: u64,
+    /// Threads stopped to write a page that was not here.
+    pub write_faults: u64,
+    /// Threads stopped to write a page that was here for reading.
+    pub upgrades: u64,
+    /// Pages whose content came from another rank.
+    pub pages_in: u64,
+    /// Pages whose content went to another rank.
+    pub pages_out: u64,
+    /// Messages sent to other ranks.
+    pub messages_sent: u64,
+    /// Bytes of them, with the pages.
+    pub bytes_sent: u64,
+    /// Locks taken without a message.
+    pub lock_local: u64,
+    /// Locks taken from another rank.
+    pub lock_remote: u64,
+    /// Barriers passed.
+    pub barriers: u64,
+    /// Nanoseconds during which at least one thread waited for a page, summed over the pages.
+    pub fault_ns: u64,
 }
 
 impl fmt::Display for JobId {

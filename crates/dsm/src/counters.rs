@@ -1,4 +1,5 @@
 use crate::locks::Taken;
+use dsm_net::launch::Counts;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a rank's runtime has done since it joined.
@@ -45,6 +46,25 @@ pub(crate) struct Counters {
     pub(crate) bytes_sent: Counter,
     pub(crate) barriers: Counter,
     pub(crate) fault_ns: Counter,
+}
+
+impl From<Stats> for Counts {
+    /// What the launcher is told; invalidations are misses of other ranks.
+    fn from(stats: Stats) -> Self {
+        Self {
+            read_faults: stats.read_faults,
+            write_faults: stats.write_faults,
+            upgrades: stats.upgrades,
+            pages_in: stats.pages_in,
+            pages_out: stats.pages_out,
+            messages_sent: stats.messages_sent,
+            bytes_sent: stats.bytes_sent,
+            lock_local: stats.lock_local,
+            lock_remote: stats.lock_remote,
+            barriers: stats.barriers,
+            fault_ns: stats.fault_ns,
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -206,6 +206,7 @@ impl Node {
         // The driver ends the process if it fails; a thread that ended did what it had to.
         let _ = driver.join();
         if let Some(supervisor) = &self.supervisor {
+            supervisor.tell(&Status::Stats(self.stats().into()));
             supervisor.tell(&Status::Finalized);
         }
         Ok(())

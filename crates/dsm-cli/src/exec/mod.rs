@@ -20,6 +20,7 @@ mod rank_set;
 mod signals;
 mod sink;
 mod ssh;
+mod stats;
 mod supervise;
 mod verdict;
 mod waker;
@@ -49,7 +50,6 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use verdict::Verdict;
 
 /// Why there is no job to run.
 #[derive(Debug, Error)]
@@ -136,7 +136,7 @@ fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
     let (printer, thread) = Printer::start(style, sinks, done).map_err(resources("the printer"))?;
     let verbosity = if options.verbose { Verbosity::Steps } else { Verbosity::Quiet };
     let mut crew = Crew::new(&plan, printer, mailbox, options.connect_timeout, verbosity);
-    let (code, last) = run_job(&mut crew);
+    let (code, last) = run_job(&mut crew, options);
     crew.printer.end(last);
     if wait_for_printer(&mut crew) {
         thread.join().expect("the printer does not panic");
@@ -146,17 +146,23 @@ fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
 }
 
 /// Runs the job; gives the exit code and the last line.
-fn run_job(crew: &mut Crew<'_>) -> (ExitCode, Option<String>) {
+fn run_job(crew: &mut Crew<'_>, options: &Options) -> (ExitCode, Option<String>) {
     let plan = crew.plan;
     let program = String::from_utf8_lossy(&plan.program.program);
     crew.printer.record(format!("job {}: {} ranks of {program}", plan.job, plan.ranks.len()));
     plan.profiles.warning().into_iter().for_each(|warning| crew.printer.note(warning));
     plan.warnings.iter().for_each(|warning| crew.printer.note(warning));
     let (code, why) = match launch::prepare(crew) {
-        Ok(starts) => match supervise::supervise(crew, starts) {
-            verdict if verdict.blamed().is_none() => return (ExitCode::SUCCESS, None),
-            verdict => verdict_of(&verdict),
-        },
+        Ok(starts) => {
+            let (verdict, tally) = supervise::supervise(crew, starts);
+            if options.stats {
+                tally.lines().into_iter().for_each(|line| crew.printer.note(line));
+            }
+            match verdict.blamed() {
+                None => return (ExitCode::SUCCESS, None),
+                Some(blame) => (blame.code, blame.in_short()),
+            }
+        }
         Err(Stop::Faults(faults)) => {
             crew.dismiss();
             tell_faults(crew, &faults);
@@ -170,11 +176,6 @@ fn run_job(crew: &mut Crew<'_>) -> (ExitCode, Option<String>) {
         }
     };
     (code, Some(format!("job {} failed with exit code {code}: {why}", plan.job)))
-}
-
-fn verdict_of(verdict: &Verdict) -> (ExitCode, String) {
-    let blame = verdict.blamed().expect("a verdict without blame is a success");
-    (blame.code, blame.in_short())
 }
 
 /// One line per host and cause.

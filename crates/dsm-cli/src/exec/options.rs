@@ -100,6 +100,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
 
+    /// Print at the end what the runtime of every rank has done: misses, pages, messages, locks
+    #[arg(long)]
+    pub(crate) stats: bool,
+
     /// Tell each step with the time since the start
     #[arg(short, long)]
     pub(crate) verbose: bool,

@@ -5,6 +5,7 @@ use super::event::Event;
 use super::input::Input;
 use super::launch::{self, NO_STOP};
 use super::ssh;
+use super::stats::Tally;
 use super::verdict::{Blame, Verdict, Who};
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 struct Watch<'a, 'b> {
     crew: &'a mut Crew<'b>,
     verdict: Verdict,
+    tally: Tally,
     input: Option<Input>,
     phase: Phase,
     /// Ranks whose programs are not known to run.
@@ -40,9 +42,10 @@ enum Phase {
     },
 }
 
-/// Starts every rank and returns when all are gone.
-pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> Verdict {
+/// Starts every rank and returns when all are gone: what became of the job, and what its ranks did.
+pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> (Verdict, Tally) {
     let verdict = Verdict::new(crew.plan.hosts());
+    let tally = Tally::new(crew.plan.hosts());
     let unstarted: Vec<_> = crew.ranks().collect();
     for (rank, start) in crew.ranks().zip(starts) {
         crew.send(rank, &Order::Start(Box::new(start)));
@@ -50,6 +53,7 @@ pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> Verdict {
     let start_by = Instant::now() + crew.patience();
     let mut watch = Watch {
         verdict,
+        tally,
         input: None,
         phase: Phase::Running,
         unstarted,
@@ -69,7 +73,7 @@ pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> Verdict {
     if let Some(input) = watch.input.take() {
         input.finish();
     }
-    watch.verdict
+    (watch.verdict, watch.tally)
 }
 
 impl Watch<'_, '_> {
@@ -141,6 +145,7 @@ impl Watch<'_, '_> {
             }
             Report::Status(status) => {
                 self.on_status(rank, &status);
+                self.tally.on_status(rank, &status);
                 self.verdict.on_status(rank, status, now);
             }
             Report::Exited(ending) => {
@@ -165,6 +170,8 @@ impl Watch<'_, '_> {
                 self.crew.step(|| format!("{name}: joined: {fault_engine}"));
             }
             Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
+            // Told at the end.
+            Status::Stats(_) => (),
             // The verdict tells.
             Status::ContactLost { .. } | Status::Failed { .. } => (),
         }
