@@ -181,9 +181,10 @@ mod tests {
     use clap::Parser;
 
     fn profiles(words: &[&str], ranks: usize) -> Result<Profiles, String> {
+        let words = [&["dsmexec"], words, &["m", "p"]].concat();
+        let mut options = Options::try_parse_from(words).unwrap();
         // Else the environment of the test would count.
-        let words = [&["dsmexec", "--peer=native"], words, &["m", "p"]].concat();
-        let options = Options::try_parse_from(words).unwrap();
+        options.peer.get_or_insert(PeerName::Native);
         Profiles::new(&options, ranks).map_err(|error| error.to_string())
     }
 
