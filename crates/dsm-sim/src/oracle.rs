@@ -99,8 +99,9 @@ impl Oracle {
             }
             Input::Call { call: Call::Acquire { object, access }, .. } => {
                 let token = self.space.token(object);
-                let asks = engine.copy_state(token).request.is_none();
-                if self.space.home(token) == rank && engine.access(token) < access && asks {
+                let has = engine.access(token);
+                let asks = has < access && !self.turns.has_asked(token, rank, has);
+                if self.space.home(token) == rank && asks {
                     self.turns.on_request(token, rank, access);
                 }
             }

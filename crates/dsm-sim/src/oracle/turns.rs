@@ -28,6 +28,12 @@ impl Turns {
         self.waiting.entry((token, rank, access)).or_insert_with(new);
     }
 
+    /// Whether a rank that has this much of a token waits for more.
+    pub(super) fn has_asked(&self, token: PageId, rank: Rank, has: Access) -> bool {
+        let waits = |access| has < access && self.waiting.contains_key(&(token, rank, access));
+        waits(Access::Read) || waits(Access::Write)
+    }
+
     /// A rank gets a token. Grants to readers can overtake each other on their way, once each.
     pub(super) fn on_lend(
         &mut self,
