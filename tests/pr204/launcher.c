@@ -11,7 +11,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-enum { LINE_BYTES = 4096, PARKED_FD = 100, QUIET_MS = 50 };
+enum { LINE_BYTES = 4096, PARKED_FD = 100, QUIET_MS = 50, LAST_WORDS_MS = 1000 };
 
 /* One of a process's two outputs. */
 struct output {
@@ -23,7 +23,7 @@ struct output {
 
 struct process {
     pid_t pid;
-    int rank, is_running;
+    int rank, is_running, is_named; /* is_named: its rank is certain */
     struct output outputs[2];
 };
 
@@ -31,7 +31,8 @@ struct launcher {
     const struct options *options;
     struct links links;
     struct process processes[MAX_NODES];
-    int listener, signals; /* listener: -1 if nobody will connect */
+    int listener, signals; /* listener: -1 if nobody will connect (any more) */
+    int is_given_up;       /* the stream will never be told */
     int code; /* exit code to be */
 };
 
@@ -188,6 +189,7 @@ static void start(struct launcher *l, int rank)
     if (process->pid == 0)
         be_child(l, rank, pipes[0][1], pipes[1][1], launch, master);
     process->rank = rank;
+    process->is_named = l->options->launch != LAUNCH_PR204 || l->options->wrap != WRAP_SEED;
     process->is_running = 1;
     for (i = 0; i < 2; i++) {
         close(pipes[i][1]);
@@ -236,7 +238,7 @@ static void pass_output(const struct launcher *l, const struct process *process,
     }
 }
 
-/* In wrap/seed the rank of a process is known only when it has announced its pid: output is named by it from then on. */
+/* In wrap/seed the rank of a process is known only when it has announced its pid; its output waits until then. */
 static void name_by_pid(struct launcher *l)
 {
     int i, k;
@@ -245,8 +247,10 @@ static void name_by_pid(struct launcher *l)
         return;
     for (i = 0; i < l->links.count; i++)
         for (k = 0; k < l->options->nodes; k++)
-            if (l->processes[k].pid == l->links.all[i].pid)
+            if (l->processes[k].pid == l->links.all[i].pid) {
                 l->processes[k].rank = l->links.all[i].rank;
+                l->processes[k].is_named = 1;
+            }
 }
 
 /* Returns how many processes run still. */
@@ -291,6 +295,7 @@ static void give_up(struct launcher *l)
     links_close(&l->links);
     close(l->listener);
     l->listener = -1;
+    l->is_given_up = 1;
 }
 
 static void kill_all(struct launcher *l)
@@ -319,9 +324,13 @@ static int turn(struct launcher *l, long long end)
 
         wanted[count++] = (struct pollfd){.fd = events != 0 ? links->all[i].fd : -1, .events = events};
     }
-    for (i = 0; i < l->options->nodes; i++)
+    for (i = 0; i < l->options->nodes; i++) {
+        const struct process *process = &l->processes[i];
+        int is_wanted = process->is_named || l->links.is_told || l->is_given_up;
+
         for (k = 0; k < 2; k++)
-            wanted[count++] = (struct pollfd){.fd = l->processes[i].outputs[k].fd, .events = POLLIN};
+            wanted[count++] = (struct pollfd){.fd = is_wanted ? process->outputs[k].fd : -1, .events = POLLIN};
+    }
 
     n = poll(wanted, (nfds_t)count, wake > now ? (int)(wake - now) : 0);
     if (n <= 0)
@@ -362,29 +371,35 @@ static int has_output(const struct launcher *l)
     return 0;
 }
 
+/* The deadline has passed: ends what runs and passes on what it had written. */
+static void end_all(struct launcher *l, int running)
+{
+    long long end = now_ms() + LAST_WORDS_MS;
+
+    links_trouble(&l->links, "%d processes still ran after %ld s", running, l->options->deadline_ms / 1000);
+    l->is_given_up = 1;
+    kill_all(l);
+    while (now_ms() < end && turn(l, now_ms() + QUIET_MS))
+        ;
+    reap(l);
+}
+
 static void run(struct launcher *l)
 {
-    const struct options *options = l->options;
-    long long end = now_ms() + options->deadline_ms;
-    int running = options->nodes, is_given_up = 0;
+    long long end = now_ms() + l->options->deadline_ms;
+    int running = l->options->nodes, is_doubtful;
 
-    while (running > 0 || has_output(l)) {
-        int is_doubtful, had_events;
-
+    /* Who has ended may have announced itself before, and that is still to be read. */
+    while (running > 0 || has_output(l) || (!l->links.is_told && !l->is_given_up)) {
         name_by_pid(l);
-        if (!l->links.is_told && l->links.announced == options->nodes)
+        if (!l->links.is_told && l->links.announced == l->options->nodes)
             links_tell(&l->links);
-        is_doubtful = !l->links.is_told && !is_given_up && is_hopeless(l, running);
-        had_events = turn(l, is_doubtful ? now_ms() + QUIET_MS : end);
-        if (is_doubtful && !had_events) { /* and what the ended ones said is read */
+        is_doubtful = !l->links.is_told && !l->is_given_up && is_hopeless(l, running);
+        if (!turn(l, is_doubtful ? now_ms() + QUIET_MS : end) && is_doubtful)
             give_up(l);
-            is_given_up = 1;
-        }
         running = reap(l);
         if (now_ms() >= end) {
-            links_trouble(&l->links, "%d processes still ran after %ld s", running, options->deadline_ms / 1000);
-            kill_all(l);
-            reap(l);
+            end_all(l, running);
             return;
         }
     }
@@ -410,8 +425,6 @@ int main(int argc, char **argv)
     for (i = 0; i < options.nodes; i++)
         start(&l, i);
     run(&l);
-    if (!l.links.is_told && options.launch != LAUNCH_ETE7)
-        links_trouble(&l.links, "only %d of %d announced themselves", l.links.announced, options.nodes);
     links_close(&l.links);
     if (l.links.trouble[0] != '\0') {
         fprintf(stderr, "launcher: %s\n", l.links.trouble);
