@@ -136,6 +136,15 @@ static inline void *need(void *p, const char *what)
     return p;
 }
 
+/* The area of dsm_init has `bytes` bytes at least; else the program ends, and with it the job. */
+static inline void need_area(const char *program, size_t bytes)
+{
+    if (bytes <= dsm_size())
+        return;
+    fprintf(stderr, "%s: %zu bytes do not fit into %zu of shared memory; see dsmexec --size\n", program, bytes, dsm_size());
+    exit(EXIT_USAGE);
+}
+
 /* --- measuring, and the line at the end ------------------------------------------------------------------- */
 
 /* What all ranks together did between run_begin and run_end, in shared memory. */

@@ -74,11 +74,7 @@ int main(int argc, char **argv)
     if (plates[0] == NULL)
         return EXIT_WRONG;
     plates[1] = plates[0] + cells;
-    if (2 * cells * sizeof(double) > dsm_size()) {
-        fprintf(stderr, "jacobi: %zu bytes do not fit into %zu of shared memory; see dsmexec --size\n",
-                2 * cells * sizeof(double), dsm_size());
-        return EXIT_USAGE;
-    }
+    need_area("jacobi", 2 * cells * sizeof(double));
 
     /* The rows that are not edge, in one block per rank. */
     first = 1 + part(size - 2, DSM_NODE_ID);

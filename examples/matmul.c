@@ -76,13 +76,14 @@ int main(int argc, char **argv)
     int code;
 
     parse_arguments(argc, argv, "matmul", "The product of two square matrices.", all);
-    if (dsm_init(argc, argv) == NULL)
+    a = (double *)dsm_init(argc, argv);
+    if (a == NULL)
         return EXIT_WRONG;
     size = (size_t)side;
     bytes = size * size * sizeof(double);
-    a = need(dsm_named("a", bytes), "a");
-    b = need(dsm_named("b", bytes), "b");
-    c = need(dsm_named("c", bytes), "c");
+    need_area("matmul", 3 * bytes);
+    b = a + size * size;
+    c = b + size * size;
     first = part(size, DSM_NODE_ID);
     end = part(size, DSM_NODE_ID + 1);
 

@@ -104,10 +104,11 @@ int main(int argc, char **argv)
     int code;
 
     parse_arguments(argc, argv, "sor", "The temperature of a plate at rest, by red-black over-relaxation.", all);
-    if (dsm_init(argc, argv) == NULL)
+    plate = (double *)dsm_init(argc, argv);
+    if (plate == NULL)
         return EXIT_WRONG;
     size = (size_t)side;
-    plate = need(dsm_named("plate", size * size * sizeof *plate), "the plate");
+    need_area("sor", size * size * sizeof *plate);
     agreement = need(dsm_named("agreement", dsm_page_size()), "the agreement");
     first = 1 + part(size - 2, DSM_NODE_ID);
     end = 1 + part(size - 2, DSM_NODE_ID + 1);
