@@ -56,3 +56,41 @@ impl Turns {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: PageId = PageId(1);
+
+    /// Each rank asks for this, in order; then they get it in this order.
+    fn lend(asked: &[(u16, Access)], lent: &[(u16, Access)]) -> Result<(), Broken> {
+        let mut turns = Turns::default();
+        for &(rank, access) in asked {
+            turns.on_request(TOKEN, Rank(rank), access);
+        }
+        lent.iter().try_for_each(|&(rank, access)| turns.on_lend(TOKEN, Rank(rank), access))
+    }
+
+    #[test]
+    fn who_asked_first_gets_it_first() {
+        let (zero, one) = ((0, Access::Write), (1, Access::Write));
+        assert!(lend(&[zero, one], &[zero, one]).is_ok());
+        assert!(lend(&[zero, one], &[one, zero]).is_err());
+    }
+
+    #[test]
+    fn readers_overtake_each_other_once() {
+        let (zero, one) = ((0, Access::Read), (1, Access::Read));
+        assert!(lend(&[zero, one], &[one, zero]).is_ok());
+    }
+
+    /// What a rank asked for to read is lent when it has asked to write, because its pages came late. Its
+    /// turn to write is that of the second request.
+    #[test]
+    fn a_turn_asked_for_before_the_last_was_lent_is_in_order() {
+        let (read, write, other) = ((0, Access::Read), (0, Access::Write), (2, Access::Read));
+        assert!(lend(&[read, write, other], &[read, write, other]).is_ok());
+        assert!(lend(&[read, other, write], &[read, write, other]).is_err());
+    }
+}
