@@ -106,14 +106,32 @@ impl Engine {
                 out.push(Output::Fail { violation: Violation::PeerLost { rank } });
             }
         }
+        self.hear_own(&mut out, &mut watch);
+        if let Input::Call { call: Call::Acquire { object, access }, .. } = input {
+            self.ask_for_carried(object, access, &mut out);
+            self.hear_own(&mut out, &mut watch);
+        }
+        out
+    }
+
+    /// Takes what this rank said to itself.
+    fn hear_own(&mut self, out: &mut Outputs, watch: &mut impl FnMut(&Self, Message)) {
         while let Some(message) = out.next_own() {
             watch(self, message);
-            self.on_message(self.rank, message, &mut out);
+            self.on_message(self.rank, message, out);
             if self.planted.is(Mutant::OwnMessageLost) {
                 break;
             }
         }
-        out
+    }
+
+    /// What comes with a lock is asked for after its token: who has the lock keeps it only when the token is
+    /// known to be wanted.
+    fn ask_for_carried(&mut self, object: ObjectId, access: Access, out: &mut Outputs) {
+        let token = self.space.token(object);
+        if self.access(token) < access {
+            self.copies.ask_for_carried(token, access, out);
+        }
     }
 
     /// What this rank's threads may do with `page`.
@@ -154,9 +172,6 @@ impl Engine {
             Call::Acquire { object, access } => {
                 let token = self.space.token(object);
                 self.copies.on_fault(token, access, self.home(token), out);
-                if self.access(token) < access {
-                    self.copies.ask_for_carried(token, access, out);
-                }
             }
             Call::Carry { object, page, access } => {
                 self.copies.on_carry(self.space.token(object), page, access);
