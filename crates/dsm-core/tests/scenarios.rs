@@ -9,7 +9,7 @@ mod cluster;
 mod words;
 
 use cluster::Cluster;
-use dsm_core::{Access, BarrierKind, Call, CallId, Hold, Input, Output};
+use dsm_core::{Access, BarrierKind, Call, CallId, Hold, Input, Output, Space};
 use std::path::Path;
 use words::{message_of, say_message, say_output};
 
@@ -19,7 +19,7 @@ fn every_scenario_goes_as_written() {
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 12, "scenarios are missing: {files:?}");
+    assert!(files.len() >= 26, "scenarios are missing: {files:?}");
     let wrong: Vec<_> = files.iter().filter_map(|file| check(file).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -69,17 +69,26 @@ fn play(text: &str) -> Result<String, String> {
     Ok(played)
 }
 
-/// `ranks 3, pages 1, hold timed`
+/// `ranks 3, pages 1, hold timed`, and perhaps `, heap 3` for as many pages behind the others.
 fn setting(line: &str) -> Option<Cluster> {
     let line = line.replace(',', "");
     let words: Vec<_> = line.split(' ').collect();
-    let ["ranks", nodes, "pages", pages, "hold", hold] = words[..] else { return None };
+    let ["ranks", nodes, "pages", pages, "hold", hold, ref rest @ ..] = words[..] else {
+        return None;
+    };
+    let heap: u64 = match *rest {
+        [] => 0,
+        ["heap", heap] => heap.parse().ok()?,
+        _ => return None,
+    };
     let hold = match hold {
         "none" => Hold::None,
         "timed" => Hold::Timed,
         _ => return None,
     };
-    Some(Cluster::new(nodes.parse().ok()?, pages.parse().ok()?, hold))
+    let area_pages = pages.parse().ok()?;
+    let space = Space::of_pages(nodes.parse().ok()?, area_pages + heap);
+    Some(Cluster::new(Space { area_pages, ..space }, hold))
 }
 
 fn happen(cluster: &mut Cluster, event: &str) -> Option<Vec<Output>> {
@@ -87,27 +96,70 @@ fn happen(cluster: &mut Cluster, event: &str) -> Option<Vec<Output>> {
         Some((event, said)) => (event, Some(message_of(said)?)),
         None => (event, None),
     };
+    let event = event.replace(',', "");
     let words: Vec<_> = event.split(' ').collect();
     let ["rank", rank, rest @ ..] = &words[..] else { return None };
     let rank = words::rank(rank)?;
-    if let (["is", "told", "by", "rank", from], Some(message)) = (rest, said) {
-        let from = words::rank(from)?;
-        return Some(cluster.handle(rank, Input::Message { from, message }));
-    }
-    let barrier = |kind| Input::Call { id: CallId(0), call: Call::Barrier(kind) };
-    let input = match *rest {
-        ["loads", "page", page] => Input::Fault { page: words::page(page)?, access: Access::Read },
-        ["stores", "page", page] => {
-            Input::Fault { page: words::page(page)?, access: Access::Write }
+    match (rest, said) {
+        (["is", "told", "by", "rank", from], Some(message)) => {
+            let from = words::rank(from)?;
+            Some(cluster.handle(rank, Input::Message { from, message }))
         }
-        ["hears", "rank", from] => return cluster.deliver(words::rank(from)?, rank),
-        ["has", "held", "page", page] => Input::HoldOver { page: words::page(page)? },
-        ["waits", "at", "the", "barrier"] => barrier(BarrierKind::Program),
-        ["finalizes"] => barrier(BarrierKind::Finalize),
+        (["hears", "rank", from], None) => cluster.deliver(words::rank(from)?, rank),
+        _ => Some(cluster.handle(rank, input_of(rest)?)),
+    }
+}
+
+/// What a driver tells its engine, of what a thread or the time does.
+fn input_of(words: &[&str]) -> Option<Input> {
+    let (page, object, access) = (words::page, words::object, words::access);
+    Some(match *words {
+        ["loads", "page", at] => Input::Fault { page: page(at)?, access: Access::Read },
+        ["stores", "page", at] => Input::Fault { page: page(at)?, access: Access::Write },
+        ["has", "held", "page", at] => Input::HoldOver { page: page(at)? },
         ["loses", "rank", peer] => Input::PeerLost { rank: words::rank(peer)? },
+        ["served", "call", id, "of", "rank", asker, ref answer @ ..] => {
+            let (asker, id) = (words::rank(asker)?, words::call(id)?);
+            Input::Served { asker, id, answer: words::answer_of(answer)? }
+        }
+        ["waits", "at", "the", "barrier"] => unanswered(Call::Barrier(BarrierKind::Program)),
+        ["finalizes"] => unanswered(Call::Barrier(BarrierKind::Finalize)),
+        ["wants", "lock", at, ref how @ ..] => {
+            unanswered(Call::Acquire { object: object(at)?, access: access(how)? })
+        }
+        ["surrenders", "lock", at] => {
+            unanswered(Call::Surrender { object: object(at)?, keep: Access::None })
+        }
+        ["surrenders", "lock", at, "but", ref keep @ ..] => {
+            unanswered(Call::Surrender { object: object(at)?, keep: access(keep)? })
+        }
+        ["carries", "page", what, "with", "lock", at, ref how @ ..] => {
+            let (object, page) = (object(at)?, page(what)?);
+            unanswered(Call::Carry { object, page, access: access(how)? })
+        }
+        ["prefetches", pages, "pages", "from", first, ref how @ ..] => {
+            let (first, pages) = (page(first)?, pages.parse().ok()?);
+            unanswered(Call::Prefetch { first, pages, access: access(how)? })
+        }
+        ["probes", "lock", at, "call", id, ref how @ ..] => {
+            let call = Call::Probe { object: object(at)?, access: access(how)? };
+            Input::Call { id: words::call(id)?, call }
+        }
+        ["frees", "word", at, "of", "rank", owner, "call", id] => {
+            let call = Call::Free { owner: words::rank(owner)?, object: object(at)? };
+            Input::Call { id: words::call(id)?, call }
+        }
+        ["asks", "word", at, "call", id, ref ask @ ..] => {
+            let call = Call::Ask { object: object(at)?, ask: words::ask_of(ask)? };
+            Input::Call { id: words::call(id)?, call }
+        }
         _ => return None,
-    };
-    Some(cluster.handle(rank, input))
+    })
+}
+
+/// A call that has no answer, or of which a rank has one at a time.
+fn unanswered(call: Call) -> Input {
+    Input::Call { id: CallId(0), call }
 }
 
 /// A scenario that says something else than the engine does not pass.

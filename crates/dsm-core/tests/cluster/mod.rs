@@ -9,8 +9,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(nodes: u16, pages: u64, hold: Hold) -> Self {
-        let space = Space::of_pages(nodes, pages);
+    /// The engines of all ranks of a region.
+    pub(crate) fn new(space: Space, hold: Hold) -> Self {
+        let nodes = space.nodes;
         let config = |rank| Config { rank: Rank(rank), space, hold };
         let engines = (0..nodes).map(|rank| Engine::new(config(rank))).collect();
         Self { nodes, engines, wires: BTreeMap::new() }

@@ -1,4 +1,12 @@
-use dsm_core::{Access, BarrierKind, Epoch, Message, Output, PageId, Payload, Rank, Right, Source};
+mod questions;
+
+pub(crate) use questions::{answer_of, ask_of};
+
+use dsm_core::{
+    Access, BarrierKind, CallId, Epoch, Message, ObjectId, Output, PageId, Payload, Rank, Right,
+    Source,
+};
+use questions::{say_answer, say_ask, say_task};
 
 /// An output as scenarios write it.
 pub(crate) fn say_output(output: &Output) -> String {
@@ -18,14 +26,14 @@ pub(crate) fn say_output(output: &Output) -> String {
         }
         Output::Resume { page } => format!("resume page {page}"),
         Output::Hold { page } => format!("hold page {page}"),
-        Output::Answered { id, answer } => format!("answer call {}: {answer:?}", id.0),
+        Output::Answered { id, answer } => format!("answer call {}: {}", id.0, say_answer(*answer)),
         Output::Pin { page } => format!("pin page {page}"),
         Output::Lend { object, access } => format!("lend lock {object} {}", say_access(*access)),
         Output::Recall { object, keep } => {
-            format!("recall lock {object}, keep {}", say_access(*keep))
+            format!("recall lock {object} {}", say_access(*keep))
         }
         Output::Serve { asker, id, task } => {
-            format!("serve call {} of rank {asker}: {task:?}", id.0)
+            format!("serve call {} of rank {asker}: {}", id.0, say_task(*task))
         }
         Output::Clear { first, pages } => format!("clear {pages} pages from {first}"),
         Output::Fail { violation } => format!("fail: {violation}"),
@@ -57,9 +65,9 @@ pub(crate) fn say_message(message: &Message) -> String {
             format!("release of {}, epoch {epoch}", say_barrier(kind))
         }
         Message::Ask { asker, id, object, ask } => {
-            format!("ask at {object} for call {} of rank {asker}: {ask:?}", id.0)
+            format!("ask word {object}, call {} of rank {asker}, {}", id.0, say_ask(ask))
         }
-        Message::Answer { id, answer } => format!("answer to call {}: {answer:?}", id.0),
+        Message::Answer { id, answer } => format!("answer call {}, {}", id.0, say_answer(answer)),
         Message::Reclaim { first, pages } => format!("reclaim {pages} pages from {first}"),
         Message::Reclaimed { first } => format!("reclaimed from {first}"),
     }
@@ -69,11 +77,8 @@ pub(crate) fn message_of(text: &str) -> Option<Message> {
     let text = text.replace(',', "");
     let words: Vec<_> = text.split(' ').collect();
     Some(match words[..] {
-        ["request", "page", p, "to", "read"] => {
-            Message::Request { page: page(p)?, access: Access::Read }
-        }
-        ["request", "page", p, "to", "write"] => {
-            Message::Request { page: page(p)?, access: Access::Write }
+        ["request", "page", p, ref how @ ..] => {
+            Message::Request { page: page(p)?, access: access(how)? }
         }
         ["forward", "page", p, r, "to", "rank", to, "epoch", e, "have", h] => Message::Forward {
             page: page(p)?,
@@ -101,6 +106,17 @@ pub(crate) fn message_of(text: &str) -> Option<Message> {
         ["release", "of", k, "epoch", e] => {
             Message::BarrierRelease { kind: barrier(k)?, epoch: epoch(e)? }
         }
+        ["ask", "word", o, "call", c, "of", "rank", r, ref ask @ ..] => {
+            let (asker, id, object) = (rank(r)?, call(c)?, object(o)?);
+            Message::Ask { asker, id, object, ask: ask_of(ask)? }
+        }
+        ["answer", "call", c, ref answer @ ..] => {
+            Message::Answer { id: call(c)?, answer: answer_of(answer)? }
+        }
+        ["reclaim", pages, "pages", "from", first] => {
+            Message::Reclaim { first: page(first)?, pages: pages.parse().ok()? }
+        }
+        ["reclaimed", "from", first] => Message::Reclaimed { first: page(first)? },
         _ => return None,
     })
 }
@@ -111,6 +127,23 @@ pub(crate) fn rank(word: &str) -> Option<Rank> {
 
 pub(crate) fn page(word: &str) -> Option<PageId> {
     word.parse().ok().map(PageId)
+}
+
+pub(crate) fn object(word: &str) -> Option<ObjectId> {
+    word.parse().ok().map(ObjectId)
+}
+
+pub(crate) fn call(word: &str) -> Option<CallId> {
+    word.parse().ok().map(CallId)
+}
+
+/// `to read` or `to write`.
+pub(crate) fn access(words: &[&str]) -> Option<Access> {
+    match words {
+        ["to", "read"] => Some(Access::Read),
+        ["to", "write"] => Some(Access::Write),
+        _ => None,
+    }
 }
 
 fn epoch(word: &str) -> Option<Epoch> {
