@@ -115,7 +115,7 @@ static void execute(const struct launcher *l, int rank)
             *next++ = numbers[i];
     }
     for (i = 0; i < count; i++)
-        *next++ = options->program[i];
+        *next++ = i == 0 && options->instead[rank] != NULL ? (char *)options->instead[rank] : options->program[i];
     execvpe(arguments[0], arguments, environ);
     fprintf(stderr, "launcher: cannot execute %s: %s\n", arguments[0], strerror(errno));
     _exit(1);

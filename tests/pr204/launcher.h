@@ -24,6 +24,7 @@ struct options {
     const char *variables[MAX_VARIABLES]; /* NAME=VALUE, added to the programs' environment */
     int variable_count;
     char **program;
+    const char *instead[MAX_NODES]; /* program of a rank (machine-file line) that runs another, else NULL */
 };
 
 /* Ends the process with exit code 2 if the arguments cannot be taken. */

@@ -14,6 +14,7 @@ static const char usage[] =
     "  --listen-later             MASTER_FD is bound but does not listen yet\n"
     "  --no-variables             bare: descriptors 3 and 4, and no variable tells\n"
     "  --close                    close the connections after the stream; else they stay open\n"
+    "  --rank RANK=PROGRAM        this rank (line of the machine file) runs another program\n"
     "  --env NAME=VALUE           add to the programs' environment\n"
     "  --capture FILE             write what was said to and by rank 0, as text\n"
     "  --deadline SECONDS         end everything then (20)\n";
@@ -99,7 +100,20 @@ static int take_switch(struct options *options, const char *option)
     return 1;
 }
 
-static void take_value(struct options *options, const char *option, const char *value)
+static void set_program(struct options *options, char *value)
+{
+    char *equals = strchr(value, '=');
+    long rank;
+
+    if (equals == NULL)
+        refuse("--rank", value);
+    *equals = '\0';
+    if (!parse_number(value, 0, MAX_NODES - 1, &rank))
+        refuse("--rank", value);
+    options->instead[rank] = equals + 1;
+}
+
+static void take_value(struct options *options, const char *option, char *value)
 {
     static const char *const launches[] = {"pr204", "bare", "ete7", NULL};
     static const char *const wraps[] = {"ref", "seed", "rank", NULL};
@@ -126,6 +140,8 @@ static void take_value(struct options *options, const char *option, const char *
         options->cut = number(option, value, 1, 1000000);
     else if (strcmp(option, "--deadline") == 0)
         options->deadline_ms = 1000 * number(option, value, 1, 3600);
+    else if (strcmp(option, "--rank") == 0)
+        set_program(options, value);
     else if (strcmp(option, "--env") == 0 && options->variable_count < MAX_VARIABLES && strchr(value, '=') != NULL)
         options->variables[options->variable_count++] = value;
     else
