@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod campaign;
+mod driven;
 mod examples;
 mod targets;
 

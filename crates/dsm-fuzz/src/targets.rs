@@ -1,12 +1,10 @@
+use crate::driven::drive_engine;
 use dsm_core::wire::{self, HEADER_BYTES, HELLO_BYTES, Hello, HelloError, Limits};
-use dsm_core::{
-    Access, Call, CallId, Config, Engine, Hold, Input, Output, PageId, Placement, Rank, Space,
-};
+use dsm_core::{Placement, Rank, Space};
 use dsm_net::frame::Decoder;
 use dsm_net::launch::{Job, Order, Report, Status};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::VecDeque;
 use std::fmt::Debug;
 
 /// A place where bytes come in from outside.
@@ -109,64 +107,6 @@ fn read_machine_file(bytes: &[u8]) {
     }
 }
 
-/// Drives one engine with faults, calls, ends of hold times and messages of peers. It may end the job; it
-/// never panics, and never asks its driver for what a driver cannot do.
-fn drive_engine(bytes: &[u8]) {
-    let mut bytes: VecDeque<u8> = bytes.iter().copied().collect();
-    let nodes = 2 + u16::from(take(&mut bytes) % 3);
-    let rank = Rank(u16::from(take(&mut bytes)) % nodes);
-    let hold = if take(&mut bytes) > 127 { Hold::None } else { Hold::Timed };
-    let space = Space { nodes, ..SPACE };
-    let mut engine = Engine::new(Config { rank, space, hold });
-    let mut calls = 0;
-    while !bytes.is_empty() {
-        let page = PageId(u64::from(take(&mut bytes)) % SPACE.pages);
-        let input = match take(&mut bytes) % 16 {
-            0 => Input::Fault { page, access: Access::Read },
-            1 => Input::Fault { page, access: Access::Write },
-            2 => Input::HoldOver { page },
-            3 => {
-                calls += 1;
-                let kind = dsm_core::BarrierKind::Program;
-                Input::Call { id: CallId(calls), call: Call::Barrier(kind) }
-            }
-            _ => match draw_message(&mut bytes, rank, nodes) {
-                Some(input) => input,
-                None => continue,
-            },
-        };
-        for output in engine.handle(input) {
-            match output {
-                Output::Fail { .. } => return,
-                Output::Send { to, .. } => assert!(to != rank && to.0 < nodes, "{output:?}"),
-                _ => (),
-            }
-        }
-    }
-}
-
-/// A well-formed message of some other rank. Small numbers, so that they meet what the engine knows.
-fn draw_message(bytes: &mut VecDeque<u8>, rank: Rank, nodes: u16) -> Option<Input> {
-    let mut header = [0; HEADER_BYTES];
-    header[0] = 1 + take(bytes) % 11;
-    header[1] = take(bytes);
-    header[2] = take(bytes) % 4;
-    header[8] = take(bytes) % 4;
-    header[16] = take(bytes) % 8;
-    header[24] = take(bytes) % 8;
-    if header[1] >> 4 == 1 {
-        header[4..8].copy_from_slice(&LIMITS.page_bytes.to_le_bytes());
-    }
-    let from = Rank((rank.0 + 1 + u16::from(take(bytes)) % (nodes - 1)) % nodes);
-    let message =
-        wire::decode(&header, &Limits { space: Space { nodes, ..SPACE }, ..LIMITS }).ok()?;
-    Some(Input::Message { from, message })
-}
-
-fn take(bytes: &mut VecDeque<u8>) -> u8 {
-    bytes.pop_front().unwrap_or_default()
-}
-
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     let count = bytes.len().min(N);
@@ -174,7 +114,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
-const SPACE: Space =
+pub(crate) const SPACE: Space =
     Space { nodes: 4, pages: 4, area_pages: 2, page_words: 512, placement: Placement::Cyclic };
 pub(crate) const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
