@@ -8,6 +8,7 @@
 //! A handler's state is the process's, so what is here is static. It outlives the region: a handler
 //! may be running when serving ends, so the pipe is never closed and the previous action never freed.
 
+use crate::line::Line;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -91,6 +92,36 @@ pub(crate) fn retire() {
     // Makes room for threads that wait to post. They cannot fail to be woken: see above.
     let _ = read_posted(|_| ());
     uninstall_handler();
+}
+
+/// In a forked child: nothing is served, and the descriptors are the parent's. From here on `above` is the
+/// handler; gives what was in force without dsm, to pass on to. Calls `sigaction(2)` and nothing else.
+pub(crate) fn forget_in_child(above: InfoHandler) -> io::Result<Below> {
+    END.store(0, Ordering::SeqCst);
+    let present = present_action()?;
+    let mut action = empty_action();
+    action.sa_sigaction = above as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    // SAFETY: `action` is complete, and its function has the signature that SA_SIGINFO asks for and
+    // does only what a signal handler may; a null old action is allowed.
+    check(unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut()) })?;
+    Ok(if is_ours(&present) { below() } else { Below::of(&present) })
+}
+
+/// A handler of SIGSEGV that dsm's stands above.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Below {
+    pub(crate) handler: usize,
+    pub(crate) flags: c_int,
+}
+
+impl Below {
+    /// What a process has that never said otherwise.
+    pub(crate) const DEFAULT: Self = Self { handler: libc::SIG_DFL, flags: 0 };
+
+    fn of(action: &libc::sigaction) -> Self {
+        Self { handler: action.sa_sigaction, flags: action.sa_flags }
+    }
 }
 
 struct Pipe {
@@ -231,7 +262,7 @@ extern "C" fn on_sigsegv(signal: c_int, info: *mut libc::siginfo_t, context: *mu
     if serves(code, address) && trap != Trap::Fetch {
         stop_until_resumed(address, trap);
     } else {
-        pass_on(signal, code, info, context);
+        pass_on(below(), signal, info, context);
     }
     // SAFETY: valid for writes, see above.
     unsafe { errno.write(kept) };
@@ -290,14 +321,17 @@ fn refuse(address: usize) -> ! {
 }
 
 /// Does with a signal what would have been done without this handler.
-fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: null, or the last action remembered, which is never freed nor changed.
-    let previous = unsafe { PREVIOUS.load(Ordering::Acquire).as_ref() };
-    let (action, flags) =
-        previous.map_or((libc::SIG_DFL, 0), |action| (action.sa_sigaction, action.sa_flags));
+pub(crate) fn pass_on(
+    Below { handler, flags }: Below,
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    // SAFETY: the callers are handlers set with SA_SIGINFO, to which the kernel passes a valid siginfo.
+    let code = unsafe { (*info).si_code };
     // Signals sent by a process, rather than raised by an instruction, have codes up to 0.
     let sent = code <= 0;
-    match action {
+    match handler {
         libc::SIG_IGN if sent => (),
         libc::SIG_DFL | libc::SIG_IGN => {
             end_by_default(signal, sent);
@@ -313,6 +347,12 @@ fn pass_on(signal: c_int, code: c_int, info: *mut libc::siginfo_t, context: *mut
             handler(signal);
         }
     }
+}
+
+fn below() -> Below {
+    // SAFETY: null, or the last action remembered, which is never freed nor changed.
+    let previous = unsafe { PREVIOUS.load(Ordering::Acquire).as_ref() };
+    previous.map_or(Below::DEFAULT, Below::of)
 }
 
 /// Restores the default action. An instruction that faults does so again on return; a signal that was
@@ -363,44 +403,7 @@ impl Trap {
     }
 }
 
-/// A line put together without allocating.
-struct Line {
-    bytes: [u8; 160],
-    len: usize,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self { bytes: [0; 160], len: 0 }
-    }
-}
-
-impl Line {
-    fn push(&mut self, text: &[u8]) {
-        for &byte in text {
-            if let Some(slot) = self.bytes.get_mut(self.len) {
-                *slot = byte;
-                self.len += 1;
-            }
-        }
-    }
-
-    fn push_hexadecimal(&mut self, number: usize) {
-        let digits = number.checked_ilog(16).map_or(1, |log| log + 1);
-        for place in (0..digits).rev() {
-            let digit = number >> (4 * place) & 0xf;
-            self.push(&[b"0123456789abcdef"[digit]]);
-        }
-    }
-
-    fn write_to_stderr(&self) {
-        // SAFETY: the first `len` bytes are inside the array, valid for reads. A failure is ignored:
-        // the process is about to end.
-        unsafe { libc::write(libc::STDERR_FILENO, self.bytes.as_ptr().cast(), self.len) };
-    }
-}
-
-type InfoHandler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+pub(crate) type InfoHandler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 type PlainHandler = extern "C" fn(c_int);
 
 /// The served range; nothing is served while the end is 0.
@@ -438,19 +441,6 @@ const STORE: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_put_together_without_allocating() {
-        for number in [0, 9, 0x10, 0x2000_0000_0fff, usize::MAX] {
-            let mut line = Line::default();
-            line.push(b"at 0x");
-            line.push_hexadecimal(number);
-            assert_eq!(&line.bytes[..line.len], format!("at {number:#x}").as_bytes());
-        }
-        let mut line = Line::default();
-        line.push(&[b'x'; 200]);
-        assert_eq!(line.len, line.bytes.len());
-    }
 
     #[test]
     fn records_come_back_as_they_were_posted() {

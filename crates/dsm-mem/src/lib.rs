@@ -17,7 +17,9 @@ compile_error!("dsm-mem needs 64-bit addresses");
 
 mod faults;
 mod fence;
+mod fork;
 mod handler;
+mod line;
 mod mapping;
 mod operation;
 mod probe;
@@ -33,6 +35,7 @@ mod userfault;
 mod words;
 
 pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
+pub use fork::is_forked_child;
 pub use operation::Operation;
 pub use probe::{Finding, probe};
 pub use process::{end_process, inherited_fd, with_inherited_fd};

@@ -2,6 +2,7 @@ mod error;
 
 pub use error::RegionError;
 
+use crate::fork;
 use crate::mapping::{Mapping, Placement};
 use crate::operation::Operation;
 use crate::words::{self, Word, WordsError};
@@ -59,7 +60,9 @@ impl Region {
             .zip(rounded(heap_bytes))
             .filter(fits)
             .ok_or(RegionError::Size { base, bytes, heap_bytes })?;
-        Self::map(Placement::At(base), area_bytes, heap_bytes, page_bytes)
+        let region = Self::map(Placement::At(base), area_bytes, heap_bytes, page_bytes)?;
+        fork::watch(base, region.bytes()).map_err(advise_error("forked children"))?;
+        Ok(region)
     }
 
     /// A region whose application view is where the kernel likes, to try mechanisms on.

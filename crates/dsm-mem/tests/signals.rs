@@ -136,6 +136,63 @@ fn a_forked_child_has_no_region() {
     }
 }
 
+/// What a forked child touches, and whether it hears of it; the handlers of the program are above, and see it.
+#[test]
+fn a_forked_child_hears_why_shared_memory_ends_it() {
+    const TEST: &str = "a_forked_child_hears_why_shared_memory_ends_it";
+    if let Some(role) = role() {
+        return touch_in_a_child(&role);
+    }
+    for choice in ["uffd", "sigsegv"] {
+        for (case, ended, told) in [
+            ("default, shared", Err(libc::SIGSEGV), true),
+            ("default, nowhere", Err(libc::SIGSEGV), false),
+            ("default, sent", Err(libc::SIGSEGV), false),
+            ("three arguments, shared", Ok(43), true),
+            ("one argument, shared", Ok(41), true),
+            ("three arguments, nowhere", Ok(43), false),
+        ] {
+            let output = run_self(TEST, &format!("{choice}, {case}"));
+            assert_eq!(ending(&output), ended, "{choice}, {case}: {}", stderr(&output));
+            let words = "touched shared memory at 0x";
+            assert_eq!(stderr(&output).contains(words), told, "{choice}, {case}: {output:?}");
+        }
+    }
+}
+
+/// Ends as the child ends.
+fn touch_in_a_child(role: &str) {
+    let [choice, action, what] = role.split(", ").collect::<Vec<_>>().try_into().unwrap();
+    match action {
+        "three arguments" => set_action(three_arguments as *const () as usize, libc::SA_SIGINFO),
+        "one argument" => set_action(one_argument as *const () as usize, 0),
+        _ => set_action(libc::SIG_DFL, 0),
+    }
+    assert!(!dsm_mem::is_forked_child());
+    let world = World::new(choice.parse().unwrap(), 1);
+    // SAFETY: the child calls nothing but functions that are safe in a signal handler.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        match what {
+            _ if !dsm_mem::is_forked_child() => (),
+            "shared" => load(world.region.base()),
+            "nowhere" => load(NOWHERE),
+            // SAFETY: raise has no requirements.
+            _ => assert_eq!(unsafe { libc::raise(libc::SIGSEGV) }, 0),
+        }
+        dsm_mem::end_process(0);
+    }
+    let mut status = 0;
+    // SAFETY: `status` is valid for writes.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    if libc::WIFSIGNALED(status) {
+        set_action(libc::SIG_DFL, 0);
+        // SAFETY: raise has no requirements.
+        assert_eq!(unsafe { libc::raise(libc::WTERMSIG(status)) }, 0);
+    }
+    dsm_mem::end_process(libc::WEXITSTATUS(status));
+}
+
 #[test]
 fn a_fault_of_the_driver_ends_the_process_with_a_message() {
     const TEST: &str = "a_fault_of_the_driver_ends_the_process_with_a_message";
