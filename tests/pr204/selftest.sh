@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The C peers against each other, without any of our Rust code: every launch x wrapper x peer profile x program, N = 1 to 4.
 #
-#     tests/pr204/selftest.sh [RUNS]
+#     tests/pr204/selftest.sh [RUNS [PATTERN]]
 #
-# One line a cell: how many runs (3), and ok or FAILED with the output of the first run that was wrong. Needs `make test-programs`.
+# PATTERN chooses cells by their names (a regular expression). One line a cell: how many runs (3), and ok or FAILED with the output of the first run that was wrong. Needs `make test-programs`.
 set -u
 cd "$(dirname "$0")/../../bin/test/pr204" || exit 2
-runs=${1:-3} cells=0 total=0 failed=0
+runs=${1:-3} pattern=${2:-.} cells=0 total=0 failed=0
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 
@@ -39,6 +39,7 @@ check() {
 cell() {
     local name=$1 program=$2 nodes=$3 run code wrong arguments=()
     shift 3
+    [[ $name =~ $pattern ]] || return 0
     case $program in
     plain) arguments=(a "b c") ;;
     truc-stub) arguments=("$scratch/file" "b c") ;;
@@ -63,6 +64,7 @@ cell() {
 refused() {
     local name=$1 words=$2 code
     shift 2
+    [[ $name =~ $pattern ]] || return 0
     cells=$((cells + 1)) total=$((total + 1))
     timeout 30 ./launcher --hosts 2 "$@" ./idle-stub >"$scratch/out" 2>&1
     code=$?
@@ -125,6 +127,22 @@ refused "rank-range, ete7" "be rank" --launch ete7 --hostile rank-range
 refused "no-nul, ete7" "without an end" --launch ete7 --hostile no-nul
 refused "port-zero, ete7" "port that is none" --launch ete7 --hostile port-zero
 refused "cut 1500, ete7" "early" --launch ete7 --cut 1500
+
+# What was said on the wire, byte for byte, against bytes packed by another program from the description.
+for form in ref seed rank bare ete7; do
+    for nodes in 1 2 4; do
+        [[ "capture, $form, $nodes ranks" =~ $pattern ]] || continue
+        cells=$((cells + 1)) total=$((total + 1)) wrong="the launcher failed"
+        # shellcheck disable=SC2086
+        timeout 30 ./launcher --hosts $nodes ${launches[$form]} --capture "$scratch/capture" ./idle-stub >"$scratch/out" 2>&1 &&
+            wrong=$(python3 ../../../tests/pr204/capture.py $form $nodes "$scratch/capture" 2>&1) || {
+            failed=$((failed + 1))
+            printf 'capture, %s, %d ranks FAILED: %s\n' $form $nodes "$wrong"
+            continue
+        }
+        printf '%-60s bytes ok\n' "capture, $form, $nodes ranks"
+    done
+done
 
 printf '%d cells, %d runs, %d failed\n' "$cells" "$total" "$failed"
 [ "$failed" = 0 ]
