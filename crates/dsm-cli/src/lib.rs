@@ -18,3 +18,5 @@ pub use exec::hosts_of_machine_file;
 const DESCRIPTORS: u64 = 64;
 /// What it needs for each rank: three pipes, the process and a way to be woken.
 const DESCRIPTORS_PER_RANK: u64 = 5;
+/// What it needs besides for a rank with which it speaks by TCP: a listener and a connection.
+const DESCRIPTORS_PER_GUEST: u64 = 2;

@@ -23,13 +23,6 @@ impl Outbox {
         }
     }
 
-    /// Adds what waits in `other`, of which nothing may have been sent.
-    pub(crate) fn append(&mut self, mut other: Self) {
-        assert_eq!(other.sent_of_first, 0, "a chunk half sent goes on where it began");
-        self.bytes += other.bytes;
-        self.chunks.append(&mut other.chunks);
-    }
-
     /// How many bytes wait.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

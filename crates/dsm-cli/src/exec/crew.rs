@@ -1,9 +1,11 @@
 use super::event::Event;
-use super::link::{Link, Orders, Setup};
-use super::plan::Plan;
+use super::foreign::{By, Desk};
+use super::link::{Link, Orders, Setup, Task};
+use super::plan::{Plan, Route};
 use super::printer::Printer;
 use dsm_net::launch::Order;
 use std::io;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -74,17 +76,36 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// If the local process cannot be had.
     pub(crate) fn connect(&mut self, rank: u16) -> io::Result<()> {
-        let planned = &self.plan.ranks[usize::from(rank)];
-        let setup = Setup {
+        let setup = self.setup(rank, self.plan.ranks[usize::from(rank)].route.command());
+        self.links[usize::from(rank)] = Some(Link::start(setup)?);
+        Ok(())
+    }
+
+    /// Starts this rank's foreign dsmwrap, which finds dsmexec at `desk`.
+    ///
+    /// # Errors
+    /// If the local process cannot be had.
+    pub(crate) fn connect_guest(&mut self, rank: u16, desk: Desk) -> io::Result<()> {
+        let Route::Foreign(route) = &self.plan.ranks[usize::from(rank)].route else {
+            unreachable!("in a job with foreign wrappers all are");
+        };
+        let by = if route.is_ssh() { By::Ssh } else { By::Itself };
+        let input = if self.plan.input == Some(rank) { Stdio::piped() } else { Stdio::null() };
+        let command = route.command(desk.seat(), &self.plan.program, &self.plan.args);
+        let setup = self.setup(rank, command);
+        self.links[usize::from(rank)] = Some(Link::start_guest(setup, by, desk, input)?);
+        Ok(())
+    }
+
+    fn setup(&self, rank: u16, command: Command) -> Setup {
+        Setup {
             rank,
             name: self.name(rank),
-            command: planned.route.command(),
+            command,
             patience: self.patience,
             events: self.sender.clone(),
             printer: self.printer.clone(),
-        };
-        self.links[usize::from(rank)] = Some(Link::start(setup)?);
-        Ok(())
+        }
     }
 
     /// The next event; `None` when the time has come without one.
@@ -107,14 +128,18 @@ impl<'a> Crew<'a> {
         self.links[usize::from(rank)].as_ref().map(Link::orders)
     }
 
-    pub(crate) fn send(&self, rank: u16, order: &Order) {
+    pub(crate) fn send(&self, rank: u16, order: Order) {
+        self.give(rank, Task::Obey(order));
+    }
+
+    pub(crate) fn give(&self, rank: u16, task: Task) {
         if let Some(orders) = self.orders(rank) {
-            orders.send(order);
+            orders.give(task);
         }
     }
 
     pub(crate) fn send_all(&self, order: &Order) {
-        self.ranks().for_each(|rank| self.send(rank, order));
+        self.ranks().for_each(|rank| self.send(rank, order.clone()));
     }
 
     pub(crate) fn is_gone(&self) -> bool {

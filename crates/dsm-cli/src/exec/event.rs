@@ -1,4 +1,5 @@
 use dsm_net::launch::Report;
+use dsm_net::pr204::Announcement;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use std::time::Duration;
 pub(crate) enum Event {
     /// A dsmwrap said something other than output.
     Report { rank: u16, report: Report },
+    /// A foreign dsmwrap has said where its rank listens.
+    Announced { rank: u16, announcement: Announcement },
     /// The connection to a dsmwrap is over, and its local process reaped.
     Gone { rank: u16, gone: Gone },
     /// A signal to dsmexec.

@@ -97,13 +97,13 @@ fn run(orders: &Orders, window: &Window, waker: &Waker, _done: Sender<()>) {
             continue;
         }
         match rustix::io::read(STDIN, &mut buffer[..room]) {
-            Ok(0) | Err(Errno::IO | Errno::BADF) => return orders.send(&Order::InputEnd),
+            Ok(0) | Err(Errno::IO | Errno::BADF) => return orders.send(Order::InputEnd),
             Ok(count) => {
                 window.lock().credit -= count;
-                orders.send(&Order::Input(buffer[..count].to_vec()));
+                orders.send(Order::Input(buffer[..count].to_vec()));
             }
             Err(Errno::INTR | Errno::AGAIN) => (),
-            Err(_) => return orders.send(&Order::InputEnd),
+            Err(_) => return orders.send(Order::InputEnd),
         }
     }
 }

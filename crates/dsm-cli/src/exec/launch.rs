@@ -4,6 +4,8 @@
 use super::address::{self, Reach};
 use super::crew::Crew;
 use super::event::Event;
+use super::foreign;
+use super::link::Task;
 use super::locality::Whereabouts;
 use super::plan::Route;
 use super::profiles::LaunchName;
@@ -39,39 +41,43 @@ pub(crate) struct Fault {
 ///
 /// # Errors
 /// If any rank cannot be: then none is started.
-pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Start>, Stop> {
+pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Task>, Stop> {
+    if let Some(profile) = crew.plan.profiles.wrap {
+        return foreign::prepare(crew, profile);
+    }
     let hellos = greet(crew)?;
     let addresses = choose_addresses(crew, &hellos)?;
     check_family(crew, &addresses)?;
     let bound = bind(crew, &addresses)?;
-    Ok(starts(crew, &bound))
+    let starts = starts(crew, &bound).into_iter();
+    Ok(starts.map(|start| Task::Obey(Order::Start(Box::new(start)))).collect())
 }
 
 /// A step that every rank has to take.
-struct Step<T> {
-    done: BTreeMap<u16, T>,
-    faults: BTreeMap<u16, Fault>,
+pub(super) struct Step<T> {
+    pub(super) done: BTreeMap<u16, T>,
+    pub(super) faults: BTreeMap<u16, Fault>,
 }
 
 impl<T> Step<T> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { done: BTreeMap::new(), faults: BTreeMap::new() }
     }
 
-    fn fault(&mut self, rank: u16, code: ExitCode, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, rank: u16, code: ExitCode, what: impl Into<String>) {
         let what = what.into();
         self.faults.entry(rank).or_insert(Fault { rank, code, what });
     }
 
-    fn is_open(&self, rank: u16) -> bool {
+    pub(super) fn is_open(&self, rank: u16) -> bool {
         !self.done.contains_key(&rank) && !self.faults.contains_key(&rank)
     }
 
-    fn open_ranks(&self, crew: &Crew<'_>) -> usize {
+    pub(super) fn open_ranks(&self, crew: &Crew<'_>) -> usize {
         crew.ranks().filter(|rank| self.is_open(*rank)).count()
     }
 
-    fn finish(self) -> Result<BTreeMap<u16, T>, Stop> {
+    pub(super) fn finish(self) -> Result<BTreeMap<u16, T>, Stop> {
         if self.faults.is_empty() {
             return Ok(self.done);
         }
@@ -143,7 +149,7 @@ fn on_hello(crew: &Crew<'_>, step: &mut Step<Hello>, rank: u16, hello: Hello) {
 }
 
 /// What no step expects, and what every step must mind.
-fn on_other<T>(crew: &Crew<'_>, step: &mut Step<T>, event: Event) -> Result<(), Stop> {
+pub(super) fn on_other<T>(crew: &Crew<'_>, step: &mut Step<T>, event: Event) -> Result<(), Stop> {
     match event {
         Event::Signal(SIGTSTP) => crew.printer.note(NO_STOP),
         Event::Signal(signal) => return Err(Stop::Signal(signal)),
@@ -160,6 +166,7 @@ fn on_other<T>(crew: &Crew<'_>, step: &mut Step<T>, event: Event) -> Result<(), 
             let what = format!(": its dsmwrap broke the protocol by {}", name_of(&report));
             step.fault(rank, ExitCode::PROTOCOL, what);
         }
+        Event::Announced { .. } => unreachable!("only foreign wrappers announce themselves, once"),
         Event::Printed => unreachable!("the printer was not told to end"),
     }
     Ok(())
@@ -217,8 +224,8 @@ fn check_family(crew: &Crew<'_>, addresses: &[IpAddr]) -> Result<(), Stop> {
 fn bind(crew: &mut Crew<'_>, addresses: &[IpAddr]) -> Result<BTreeMap<u16, SocketAddr>, Stop> {
     let check = Order::Check(Box::new(crew.plan.program.clone()));
     for (rank, address) in crew.ranks().zip(addresses) {
-        crew.send(rank, &Order::Bind(*address));
-        crew.send(rank, &check);
+        crew.send(rank, Order::Bind(*address));
+        crew.send(rank, check.clone());
     }
     let mut step = Step::new();
     let mut bound = BTreeMap::new();
@@ -304,7 +311,7 @@ pub(crate) const NO_STOP: &str =
     "the job goes on: dsmexec cannot be stopped without its hosts taking it for dead";
 
 /// sshd drops connections beyond ten that have not logged in (MaxStartups).
-const MAX_UNGREETED: usize = 8;
+pub(super) const MAX_UNGREETED: usize = 8;
 
 #[cfg(test)]
 mod tests {

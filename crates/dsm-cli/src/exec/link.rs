@@ -1,10 +1,10 @@
 use super::event::Event;
+use super::foreign::{By, Desk, GuestThread};
 use super::link_thread::LinkThread;
 use super::printer::Printer;
 use super::waker::Waker;
-use crate::nonblocking::Outbox;
-use dsm_net::frame;
 use dsm_net::launch::Order;
+use dsm_net::pr204::LaunchBlock;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -27,6 +27,15 @@ pub(crate) struct Orders {
     waker: Waker,
 }
 
+/// What a link has to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    /// Pass this order on, or obey it.
+    Obey(Order),
+    /// Tell a foreign wrapper this.
+    Tell(LaunchBlock),
+}
+
 /// What a link is and whom it tells.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -42,13 +51,13 @@ pub(crate) struct Setup {
 
 #[derive(Debug, Default)]
 struct Shared {
-    waiting: Outbox,
+    waiting: Vec<Task>,
     wish: Wish,
 }
 
 /// How the link is to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     #[default]
     Stay,
     /// Send what is ordered, then end the stream of orders.
@@ -74,6 +83,26 @@ impl Link {
         Ok(Self { orders, thread: builder.spawn(move || worker.run())? })
     }
 
+    /// The same for the wrapper of another member, which finds dsmexec at `desk`. Its input is piped if
+    /// `input` says so.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_guest(
+        mut setup: Setup,
+        by: By,
+        desk: Desk,
+        input: Stdio,
+    ) -> io::Result<Self> {
+        let orders = Orders { shared: Arc::default(), waker: Waker::new()? };
+        let piped = setup.command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = piped.process_group(0).spawn()?;
+        let name = format!("rank {}", setup.rank);
+        let worker = GuestThread::new(setup, child, by, desk, orders.clone())?;
+        let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
+        Ok(Self { orders, thread: builder.spawn(move || worker.run())? })
+    }
+
     pub(crate) fn orders(&self) -> &Orders {
         &self.orders
     }
@@ -85,9 +114,12 @@ impl Link {
 }
 
 impl Orders {
-    pub(crate) fn send(&self, order: &Order) {
-        let bytes = frame::encode(order);
-        self.lock().waiting.push(bytes);
+    pub(crate) fn send(&self, order: Order) {
+        self.give(Task::Obey(order));
+    }
+
+    pub(crate) fn give(&self, task: Task) {
+        self.lock().waiting.push(task);
         self.waker.wake();
     }
 
@@ -101,12 +133,12 @@ impl Orders {
         self.wish(Wish::Kill);
     }
 
-    pub(super) fn waker(&self) -> &Waker {
+    pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 
     /// Everything ordered since the last time, and how to go on.
-    pub(super) fn take(&self) -> (Outbox, Wish) {
+    pub(crate) fn take(&self) -> (Vec<Task>, Wish) {
         self.waker.clear();
         let mut shared = self.lock();
         (std::mem::take(&mut shared.waiting), shared.wish)

@@ -1,5 +1,5 @@
 use super::event::{Event, Gone, How};
-use super::link::{Orders, Setup, Wish};
+use super::link::{Orders, Setup, Task, Wish};
 use super::preamble::{Preamble, Sight, last_line};
 use crate::nonblocking::{Arrival, Outbox, Wanted, read, wait};
 use crate::words;
@@ -167,7 +167,12 @@ impl LinkThread {
 
     fn on_orders(&mut self) {
         let (orders, wish) = self.orders.take();
-        self.outbox.append(orders);
+        for task in orders {
+            match task {
+                Task::Obey(order) => self.outbox.push(frame::encode(&order)),
+                Task::Tell(_) => unreachable!("dsm's own dsmwrap is told by orders"),
+            }
+        }
         self.wish = self.wish.max(wish);
         if self.wish == Wish::Kill {
             self.kill();

@@ -4,6 +4,7 @@
 mod address;
 mod crew;
 mod event;
+mod foreign;
 mod input;
 mod launch;
 mod lines;
@@ -122,7 +123,7 @@ fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
         let _ = io::stdout().write_all(text.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }
-    provide_descriptors(plan.ranks.len())?;
+    provide_descriptors(&plan)?;
     let sinks = open_sinks(&options.log)?;
     let mailbox = Mailbox::new();
     let resources = |what| move |source| SetupError::Resources { what, source };
@@ -255,9 +256,14 @@ fn open_log(path: &Path) -> io::Result<Sink> {
 }
 
 /// Raises the limit as far as this many ranks need it, and no further: programs inherit it.
-fn provide_descriptors(ranks: usize) -> Result<(), SetupError> {
+fn provide_descriptors(plan: &Plan) -> Result<(), SetupError> {
+    let ranks = plan.ranks.len();
     let count = u64::try_from(ranks).expect("a machine file has at most 65535 ranks");
-    let needed = crate::DESCRIPTORS + count * crate::DESCRIPTORS_PER_RANK;
+    let each = match plan.profiles.speaks_tcp() {
+        true => crate::DESCRIPTORS_PER_RANK + crate::DESCRIPTORS_PER_GUEST,
+        false => crate::DESCRIPTORS_PER_RANK,
+    };
+    let needed = crate::DESCRIPTORS + count * each;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
         return Ok(());

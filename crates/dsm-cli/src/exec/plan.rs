@@ -1,5 +1,6 @@
 //! What a job will be, decided before anything is started.
 
+use super::foreign::{ForeignRoute, Host, RouteError};
 use super::locality::{Whereabouts, at_sight, locate};
 use super::machine_file::{self, MachineFileError, Place};
 use super::options::{Export, Options, SshUse, StdinTo};
@@ -46,6 +47,8 @@ pub(crate) enum Route {
     Direct { wrapper: PathBuf, words: Vec<OsString> },
     /// By a command that reaches another machine.
     Ssh { words: Vec<OsString> },
+    /// Another member's, here or there.
+    Foreign(ForeignRoute),
 }
 
 /// Why there is no plan.
@@ -65,6 +68,10 @@ pub(crate) enum PlanError {
     NotHere { rank: usize, place: String },
     #[error("cannot find dsmwrap beside dsmexec ({beside}), in DSM_BIN or on PATH", beside = beside.display())]
     NoWrapper { beside: PathBuf },
+    #[error("cannot find the foreign dsmwrap {}: it is no executable file{}", command.display(), on_path(command))]
+    NoForeignWrapper { command: OsString },
+    #[error(transparent)]
+    Route(#[from] RouteError),
     #[error("cannot tell the {what}: {cause}", cause = words::of_error(source))]
     Own { what: &'static str, source: io::Error },
 }
@@ -112,7 +119,7 @@ impl Plan {
             job,
             key: if profiles.has_key() { Some(JobKey(random()?)) } else { None },
             profiles,
-            ranks: route(options, places, job)?,
+            ranks: route(options, places, job, profiles, &environment)?,
             program: Lookup {
                 program: program.as_bytes().to_vec(),
                 environment,
@@ -150,10 +157,14 @@ impl Plan {
         }));
         lines.extend(self.ranks.iter().enumerate().map(|(rank, planned)| {
             let (how, words) = match &planned.route {
-                Route::Direct { words, .. } => ("direct", words),
-                Route::Ssh { words } => ("ssh", words),
+                Route::Direct { words, .. } => ("direct", words.clone()),
+                Route::Ssh { words } => ("ssh", words.clone()),
+                Route::Foreign(route) => {
+                    let how = if route.is_ssh() { "ssh" } else { "direct" };
+                    (how, route.example(rank, &self.program, &self.args))
+                }
             };
-            format!("rank {rank} ({}), {how}: {}", planned.place, line(words))
+            format!("rank {rank} ({}), {how}: {}", planned.place, line(&words))
         }));
         lines
     }
@@ -172,6 +183,7 @@ impl Route {
                 command.args(&words[1..]);
                 command
             }
+            Self::Foreign(_) => unreachable!("a foreign wrapper is told where dsmexec listens"),
         }
     }
 
@@ -180,6 +192,8 @@ impl Route {
         match self {
             Self::Direct { .. } => "dsmwrap",
             Self::Ssh { .. } => "ssh",
+            Self::Foreign(route) if route.is_ssh() => "ssh",
+            Self::Foreign(_) => "dsmwrap",
         }
     }
 }
@@ -192,7 +206,13 @@ fn random<const N: usize>() -> Result<[u8; N], PlanError> {
     Ok(bytes)
 }
 
-fn route(options: &Options, places: Vec<Place>, job: JobId) -> Result<Vec<PlannedRank>, PlanError> {
+fn route(
+    options: &Options,
+    places: Vec<Place>,
+    job: JobId,
+    profiles: Profiles,
+    environment: &[(Vec<u8>, Vec<u8>)],
+) -> Result<Vec<PlannedRank>, PlanError> {
     let command = options.ssh_command.clone().or(variable_text("DSM_SSH")?);
     let ssh = SshCommand::parse(command.as_deref().unwrap_or("ssh"))?;
     let beside = env::current_exe()
@@ -217,8 +237,19 @@ fn route(options: &Options, places: Vec<Place>, job: JobId) -> Result<Vec<Planne
             SshUse::Never if !direct => {
                 return Err(PlanError::NotHere { rank, place: place.text });
             }
-            SshUse::Auto | SshUse::Never if direct => {
-                direct_route(&beside, bin.as_deref(), &title)?
+            SshUse::Auto | SshUse::Never if direct => match profiles.wrap {
+                Some(profile) => {
+                    let wrapper = &options.wrap_command;
+                    let host = Host::Here(foreign_wrapper(wrapper)?);
+                    Route::Foreign(ForeignRoute::new(profile, host, wrapper))
+                }
+                None => direct_route(&beside, bin.as_deref(), &title)?,
+            },
+            _ if let Some(profile) = profiles.wrap => {
+                let host = Host::Ssh(ssh.to(&place));
+                let route = ForeignRoute::new(profile, host, &options.wrap_command);
+                route.check(rank, &place, environment)?;
+                Route::Foreign(route)
             }
             _ => Route::Ssh { words: ssh.words(&place, &remote, &title) },
         };
@@ -239,6 +270,25 @@ fn direct_route(beside: &Path, bin: Option<&Path>, title: &str) -> Result<Route,
     };
     let words = [WRAPPER].into_iter().chain(title.split(' ')).map(OsString::from).collect();
     Ok(Route::Direct { wrapper, words })
+}
+
+/// The wrapper of another member on this machine: not dsm's own beside dsmexec, unless that is on PATH.
+fn foreign_wrapper(command: &OsStr) -> Result<PathBuf, PlanError> {
+    let is_program = |path: &PathBuf| {
+        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    let found = if command.as_bytes().contains(&b'/') {
+        // Where dsmexec is: the ranks' directory may be another.
+        std::path::absolute(command).ok().filter(is_program)
+    } else {
+        let path = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&path).map(|entry| entry.join(command)).find(is_program)
+    };
+    found.ok_or_else(|| PlanError::NoForeignWrapper { command: command.to_owned() })
+}
+
+fn on_path(command: &OsStr) -> &'static str {
+    if command.as_bytes().contains(&b'/') { "" } else { " on PATH" }
 }
 
 /// Whether a login name of the machine file is the one dsmexec runs under.

@@ -114,6 +114,11 @@ impl Profiles {
         self.wrap.is_none() && self.peer == PeerName::Native
     }
 
+    /// Whether dsmexec itself has a connection to every rank.
+    pub(crate) fn speaks_tcp(self) -> bool {
+        self.wrap.is_some() || self.launch == LaunchName::Ete7
+    }
+
     /// What strangers can listen to and speak into; nothing in a job of dsm's own words.
     pub(crate) fn warning(self) -> Option<String> {
         let Self { launch, wrap, peer } = self;

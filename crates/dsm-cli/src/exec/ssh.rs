@@ -48,10 +48,6 @@ impl SshCommand {
     /// The whole command for one rank. The remote login shell sees constant text, a quoted path, and
     /// the two words that show who is who in the process list there.
     pub(crate) fn words(&self, place: &Place, wrapper: &Wrapper<'_>, job: &str) -> Vec<OsString> {
-        let target = match &place.user {
-            Some(user) => format!("{user}@{}", place.host),
-            None => place.host.clone(),
-        };
         let (script, path) = match wrapper {
             Wrapper::At(path) => (r#"p=$1; shift; exec "$p" "$@""#, path),
             Wrapper::Perhaps(path) => {
@@ -62,8 +58,16 @@ impl SshCommand {
         remote.push(quoted(path));
         remote.push(" ");
         remote.push(job);
-        let words = self.0.iter().map(OsString::from);
-        words.chain([target.into(), remote]).collect()
+        self.to(place).into_iter().chain([remote]).collect()
+    }
+
+    /// The words before those for the other machine.
+    pub(crate) fn to(&self, place: &Place) -> Vec<OsString> {
+        let target = match &place.user {
+            Some(user) => format!("{user}@{}", place.host),
+            None => place.host.clone(),
+        };
+        self.0.iter().map(OsString::from).chain([target.into()]).collect()
     }
 }
 

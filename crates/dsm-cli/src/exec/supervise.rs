@@ -4,13 +4,14 @@ use super::crew::Crew;
 use super::event::Event;
 use super::input::Input;
 use super::launch::{self, NO_STOP};
+use super::link::Task;
 use super::ssh;
 use super::stats::Tally;
 use super::verdict::{Blame, Verdict, Who};
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
 use crate::words;
-use dsm_net::launch::{Ending, Order, Report, Start, Status};
+use dsm_net::launch::{Ending, Order, Report, Status};
 use signal_hook::consts::SIGTSTP;
 use std::time::{Duration, Instant};
 
@@ -43,12 +44,12 @@ enum Phase {
 }
 
 /// Starts every rank and returns when all are gone: what became of the job, and what its ranks did.
-pub(crate) fn supervise(crew: &mut Crew<'_>, starts: Vec<Start>) -> (Verdict, Tally) {
+pub(crate) fn supervise(crew: &mut Crew<'_>, tasks: Vec<Task>) -> (Verdict, Tally) {
     let verdict = Verdict::new(crew.plan.hosts());
     let tally = Tally::new(crew.plan.hosts());
     let unstarted: Vec<_> = crew.ranks().collect();
-    for (rank, start) in crew.ranks().zip(starts) {
-        crew.send(rank, &Order::Start(Box::new(start)));
+    for (rank, task) in crew.ranks().zip(tasks) {
+        crew.give(rank, task);
     }
     let start_by = Instant::now() + crew.patience();
     let mut watch = Watch {
@@ -84,7 +85,7 @@ impl Watch<'_, '_> {
         match Input::start(orders.clone()) {
             Ok(input) => self.input = Some(input),
             Err(error) => {
-                orders.send(&Order::InputEnd);
+                orders.send(Order::InputEnd);
                 let cause = words::of_error(&error);
                 self.crew.printer.note(format!("warning: cannot read standard input: {cause}"));
             }
@@ -117,6 +118,7 @@ impl Watch<'_, '_> {
             }
             Event::Signal(SIGTSTP) => self.crew.printer.note(NO_STOP),
             Event::Signal(signal) => self.on_signal(signal),
+            Event::Announced { .. } => unreachable!("a wrapper announces itself once"),
             Event::Printed => unreachable!("the printer was not told to end"),
         }
     }
@@ -127,7 +129,8 @@ impl Watch<'_, '_> {
             Report::Started { pid } => {
                 self.crew.step(|| format!("{}: program runs as pid {pid}", self.crew.name(rank)));
                 self.unstarted.retain(|other| *other != rank);
-                self.verdict.on_started(rank, pid, now);
+                // Not every foreign wrapper tells it.
+                self.verdict.on_started(rank, (pid != 0).then_some(pid), now);
             }
             Report::StartFailed(failure) => {
                 let (code, what) = launch::explain(&failure);

@@ -83,9 +83,9 @@ impl Verdict {
     }
 
     /// The program of this rank runs.
-    pub(crate) fn on_started(&mut self, rank: u16, pid: u32, now: Instant) {
+    pub(crate) fn on_started(&mut self, rank: u16, pid: Option<u32>, now: Instant) {
         let state = self.state(rank);
-        state.pid = Some(pid);
+        state.pid = pid;
         state.started_at = Some(now);
     }
 

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The program's standard input.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     pipe: Option<OwnedFd>,
     pending: Outbox,
     ending: Ending,
@@ -19,7 +19,7 @@ enum Ending {
 
 /// What became of bytes for the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// The program's pipe took so many.
     Bytes(usize),
     /// The program reads no more.
@@ -28,30 +28,30 @@ pub(super) enum Taken {
 
 impl Input {
     /// `pipe` is nonblocking.
-    pub(super) fn new(pipe: Option<OwnedFd>) -> Self {
+    pub(crate) fn new(pipe: Option<OwnedFd>) -> Self {
         Self { pipe, pending: Outbox::default(), ending: Ending::Open }
     }
 
-    pub(super) fn wanted<T>(&self, who: T) -> Option<Wanted<'_, T>> {
+    pub(crate) fn wanted<T>(&self, who: T) -> Option<Wanted<'_, T>> {
         let pipe = self.pipe.as_ref()?.as_fd();
         // Without interest, poll still tells when the last reader goes.
         let flags = if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
         Some(Wanted(who, pipe, flags))
     }
 
-    pub(super) fn push(&mut self, bytes: Vec<u8>) -> Taken {
+    pub(crate) fn push(&mut self, bytes: Vec<u8>) -> Taken {
         self.pending.push(bytes);
         self.flush()
     }
 
     /// Closes the pipe behind what is pending.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ending = Ending::AfterPending;
         self.flush();
     }
 
     /// The pipe is ready or broken.
-    pub(super) fn on_ready(&mut self) -> Taken {
+    pub(crate) fn on_ready(&mut self) -> Taken {
         if self.pending.is_empty() {
             self.pipe = None;
         }

@@ -16,6 +16,7 @@ mod supervisor;
 mod told;
 
 use crate::exit_code::ExitCode;
+pub(crate) use input::{Input, Taken};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process;

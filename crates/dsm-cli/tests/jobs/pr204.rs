@@ -1,6 +1,11 @@
 //! Programs, wrappers and launchers of the PR204 family with ours.
 
-use crate::harness::Place;
+use crate::harness::{Place, Watched};
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Everything is to be gone this long after the end began.
+const GONE: Duration = Duration::from_secs(3);
 
 /// Shows the environment and the descriptors that programs of the family know, as bytes.
 const SHOW: &str = r#"
@@ -92,6 +97,89 @@ fn programs_that_leave_their_stream_alone_or_close_it_hurt_nobody() {
     let many = Place::new("localhost slots=256\n");
     let ended = many.run(&["-n", "3", "--launch=pr204"], &["true"]);
     ended.assert_code(0);
+}
+
+/// dsmexec of ours with the wrapper that dsmwrap of ours is to a foreign dsmexec.
+fn foreign<'a>(wrap: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let command = concat!("--wrap-command=", env!("CARGO_BIN_EXE_dsmwrap"));
+    [&[wrap, command, "--tag=rank"], more].concat()
+}
+
+const WRAPS: [&str; 3] = ["--wrap=ref", "--wrap=seed", "--wrap=rank"];
+
+#[test]
+fn a_foreign_wrapper_is_told_who_the_ranks_are_in_machine_file_order() {
+    for wrap in WRAPS {
+        for ranks in 1..=4 {
+            let place = Place::local(ranks);
+            let ended = place.run(&foreign(wrap, &[]), &["python3", "-c", SHOW]);
+            let name = wrap.split_once('=').unwrap().1;
+            ended
+                .assert_code(0)
+                .assert_stderr(&[
+                    &format!("dsmexec: profile wrap={name}: connections between dsmexec"),
+                    "and between ranks are plaintext and unauthenticated",
+                ])
+                .assert_stderr(&[
+                    "[0] dsmwrap: profile ",
+                    name,
+                    " is plaintext and unauthenticated",
+                ]);
+            check_shown(&by_rank(&ended.stdout));
+        }
+    }
+}
+
+#[test]
+fn the_exit_codes_output_and_input_of_foreign_wrappers_are_those_of_their_programs() {
+    for wrap in WRAPS {
+        let place = Place::local(3);
+        let ended = place.run(&foreign(wrap, &[]), &["sh", "-c", "printf 'no newline'"]);
+        assert_eq!(
+            ended.assert_code(0).lines(),
+            ["[0] no newline", "[1] no newline", "[2] no newline"]
+        );
+        let ended = place.run(&foreign(wrap, &[]), &["cat"]);
+        assert_eq!(ended.assert_code(0).stdout, "");
+        let mut running = place.start(&foreign(wrap, &["--stdin=1"]), &["cat"]);
+        running.feed(b"one\ntwo".to_vec());
+        assert_eq!(running.wait().assert_code(0).stdout, "[1] one\n[1] two\n");
+        let ended = place.run(&foreign(wrap, &[]), &["sh", "-c", "kill -9 $$"]);
+        ended.assert_code(137).assert_stderr(&["was killed by signal 9 (SIGKILL)"]);
+        let ended = place.run(&foreign(wrap, &[]), &["./nothing"]);
+        ended.assert_code(69).assert_stderr(&[
+            "dsmexec: rank 0 (localhost): ended with code 78 before it began: ",
+            "dsmwrap: cannot find program ./nothing: no such file or directory (and 2 more ranks there)",
+        ]);
+    }
+}
+
+#[test]
+fn foreign_ranks_end_together() {
+    for wrap in WRAPS {
+        let place = Place::local(2);
+        let script = "echo program $$; exec tail -f /dev/null";
+        let mut running = place.start(&foreign(wrap, &[]), &["sh", "-c", script]);
+        let programs = Watched::last_words(&running.await_stdout("program", 2));
+        programs[0].kill(Signal::KILL);
+        running.wait().assert_code(137).assert_stderr(&["; ending the other ranks"]);
+        Watched::assert_gone_within(&programs, GONE);
+        let mut running = place.start(&foreign(wrap, &[]), &["sh", "-c", script]);
+        let programs = Watched::last_words(&running.await_stdout("program", 2));
+        running.signal(Signal::INT);
+        running.wait().assert_code(130);
+        Watched::assert_gone_within(&programs, GONE);
+    }
+}
+
+#[test]
+fn the_environment_and_directory_reach_foreign_ranks_here() {
+    let place = Place::local(2);
+    std::fs::create_dir(place.path("a b")).unwrap();
+    let options = foreign("--wrap=seed", &["-x", "A=b c", "--wdir", "a b", "--peer=bcast"]);
+    let script = r#"echo "$A ${PWD##*/} $DSM_PEER""#;
+    let ended = place.run(&options, &["sh", "-c", script]);
+    assert_eq!(ended.assert_code(0).lines(), ["[0] b c a b bcast", "[1] b c a b bcast"]);
 }
 
 #[test]

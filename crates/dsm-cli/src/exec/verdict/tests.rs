@@ -21,7 +21,7 @@ fn run(story: &[Happens]) -> (Verdict, Vec<String>) {
     let mut verdict = Verdict::new(["a", "b", "c"].map(String::from));
     let mut warnings = Vec::new();
     for (rank, pid) in [(0, 100), (1, 101), (2, 102)] {
-        verdict.on_started(rank, pid, now);
+        verdict.on_started(rank, Some(pid), now);
     }
     for happens in story.iter().cloned() {
         match happens {
