@@ -79,7 +79,7 @@ impl Campaign {
             }
             _ => self.input.extend((0..byte % 24).map(|_| self.rng.next().to_le_bytes()[0])),
         }
-        self.input.truncate(MAX_INPUT);
+        self.input.truncate(self.target.max_input());
     }
 }
 
@@ -108,7 +108,6 @@ fn crashes(target: Target, input: &[u8]) -> bool {
 
 /// Bytes at which readers change their minds.
 const TELLING: [u8; 12] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b'\r', b'#', b'=', b'-', b'[', b' '];
-const MAX_INPUT: usize = 512;
 
 #[cfg(test)]
 mod tests {

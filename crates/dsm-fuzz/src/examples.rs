@@ -1,6 +1,7 @@
 //! Well-formed inputs, from which a campaign begins.
 
 use crate::Target;
+use crate::pr204;
 use crate::targets::{LIMITS, OURS};
 use dsm_core::wire::{self, Hello};
 use dsm_core::{
@@ -17,6 +18,7 @@ pub(crate) fn of(target: Target) -> Vec<Vec<u8>> {
         Target::Hello => vec![Hello { from: Rank(1), ..OURS }.encode().to_vec()],
         Target::Launch => launch_frames(),
         Target::MachineFile => machine_files(),
+        Target::Pr204 => pr204::examples(),
         Target::Engine => histories(),
     }
 }

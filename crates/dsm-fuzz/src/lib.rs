@@ -9,6 +9,7 @@
 mod campaign;
 mod driven;
 mod examples;
+mod pr204;
 mod targets;
 
 pub use campaign::{Campaign, Crash};

@@ -1,4 +1,5 @@
 use crate::driven::drive_engine;
+use crate::pr204;
 use dsm_core::wire::{self, HEADER_BYTES, HELLO_BYTES, Hello, HelloError, Limits};
 use dsm_core::{Placement, Rank, Space};
 use dsm_net::frame::Decoder;
@@ -18,14 +19,24 @@ pub enum Target {
     Launch,
     /// Machine files.
     MachineFile,
+    /// What members of the PR204 family say, cut anywhere.
+    Pr204,
     /// An engine whose peers send arbitrary well-formed messages.
     Engine,
 }
 
 impl Target {
     /// All targets.
-    pub const ALL: [Self; 5] =
-        [Self::Wire, Self::Hello, Self::Launch, Self::MachineFile, Self::Engine];
+    pub const ALL: [Self; 6] =
+        [Self::Wire, Self::Hello, Self::Launch, Self::MachineFile, Self::Pr204, Self::Engine];
+
+    /// How long inputs may get.
+    pub(crate) fn max_input(self) -> usize {
+        match self {
+            Self::Pr204 => pr204::MAX_INPUT,
+            _ => 512,
+        }
+    }
 
     /// Runs the target once on these bytes. Bytes in excess are ignored, missing ones are zero.
     ///
@@ -37,6 +48,7 @@ impl Target {
             Self::Hello => read_hello(bytes),
             Self::Launch => read_launch_frames(bytes),
             Self::MachineFile => read_machine_file(bytes),
+            Self::Pr204 => pr204::read(bytes),
             Self::Engine => drive_engine(bytes),
         }
     }

@@ -1,7 +1,8 @@
 //! What the PR204 family says, byte for byte.
 //!
 //! The files in `testdata/pr204` are written out from the description of what its members were seen to say,
-//! field by field and without our encoders; names, ports and pids are made up. A line is an offset, bytes in hexadecimal (`00*7` is seven zeros), and what they are; offsets begin anew with each speaker.
+//! field by field and without our encoders; names, ports and pids are made up. A line is an offset, bytes
+//! in hexadecimal (`00*7` is seven zeros), and what they are; offsets begin anew with each speaker.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use dsm_net::pr204::{
