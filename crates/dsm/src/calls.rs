@@ -3,7 +3,7 @@
 use crate::parker::{Given, Parker};
 use crate::service::Service;
 use dsm_core::{Answer, Call, CallId};
-use dsm_mem::block_signals;
+use dsm_mem::{Blocked, block_signals};
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
@@ -65,6 +65,15 @@ pub(crate) enum Bell {
     Due,
 }
 
+/// The bell of a thread that is about to wait for what it asked for. Others who ask rely on its ringing,
+/// so no signal handler, which may ask too, runs on this thread before.
+#[derive(Debug)]
+#[must_use = "the driver may sleep over what was queued until the bell is rung"]
+pub(crate) struct Unrung {
+    pub(crate) bell: Bell,
+    pub(crate) blocked: Blocked,
+}
+
 impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -76,7 +85,10 @@ impl Calls {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn call(&self, call: Call) -> Result<Answer, CallError> {
-        self.start(call)?.wait()
+        let blocked = block_signals();
+        let (pending, bell) = self.begin(call)?;
+        let answer = self.wait_for(&pending.parker, None, Unrung { bell, blocked });
+        answer.expect(ALWAYS_ANSWERED)
     }
 
     /// Asks for something that has several answers, or that is not waited for without end.
@@ -85,6 +97,12 @@ impl Calls {
     /// [`CallError::Left`].
     pub(crate) fn start(&self, call: Call) -> Result<Pending<'_>, CallError> {
         let _blocked = block_signals();
+        let (pending, bell) = self.begin(call)?;
+        self.ring(bell);
+        Ok(pending)
+    }
+
+    fn begin(&self, call: Call) -> Result<(Pending<'_>, Bell), CallError> {
         let parker = Arc::new(Parker::new());
         let mut state = self.lock();
         if state.closed {
@@ -92,9 +110,7 @@ impl Calls {
         }
         let (id, bell) = state.ask(call);
         state.waiting.insert(id, Arc::clone(&parker));
-        drop(state);
-        self.ring(bell);
-        Ok(Pending { calls: self, id, parker })
+        Ok((Pending { calls: self, id, parker }, bell))
     }
 
     /// Asks for something that has no answer; returns at once. Nobody hears it once the rank has left.
@@ -133,17 +149,20 @@ impl Calls {
         set.expect("calls are served by one driver");
     }
 
-    /// Waits until the parker is given something, or until the deadline if there is one; runs the driver
-    /// meanwhile, if no other thread of the program does.
+    /// Rings, and waits until the parker is given something, or until the deadline if there is one; runs the
+    /// driver meanwhile, if no other thread of the program does.
     pub(crate) fn wait_for<T: Copy>(
         &self,
         parker: &Parker<T>,
         deadline: Option<Instant>,
+        unrung: Unrung,
     ) -> Option<T> {
-        match self.service() {
-            Some(service) => service.wait_for(parker, deadline),
-            None => parker.wait_until(deadline),
+        if let Some(service) = self.service() {
+            return service.wait_for(parker, deadline, unrung);
         }
+        self.ring(unrung.bell);
+        drop(unrung);
+        parker.wait_until(deadline)
     }
 
     /// Has a thread that runs the driver while it waits look at what it was given.
@@ -212,7 +231,8 @@ impl Pending<'_> {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn wait(&self) -> Result<Answer, CallError> {
-        self.calls.wait_for(&self.parker, None).expect("without a deadline there is an answer")
+        let answer = self.calls.wait_for(&self.parker, None, Unrung::nothing());
+        answer.expect(ALWAYS_ANSWERED)
     }
 
     /// Waits for the next answer until then; `None` if there is none.
@@ -220,7 +240,7 @@ impl Pending<'_> {
     /// # Errors
     /// [`CallError::Left`].
     pub(crate) fn wait_until(&self, deadline: Instant) -> Option<Result<Answer, CallError>> {
-        self.calls.wait_for(&self.parker, Some(deadline))
+        self.calls.wait_for(&self.parker, Some(deadline), Unrung::nothing())
     }
 }
 
@@ -238,11 +258,20 @@ impl Bell {
     }
 }
 
+impl Unrung {
+    /// Of a thread that goes on to wait.
+    pub(crate) fn nothing() -> Self {
+        Self { bell: Bell::Quiet, blocked: block_signals() }
+    }
+}
+
 impl AsFd for Calls {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
 }
+
+const ALWAYS_ANSWERED: &str = "without a deadline there is an answer";
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ mod tests;
 mod thread;
 mod users;
 
-use crate::calls::{Bell, Calls};
+use crate::calls::{Bell, Calls, Unrung};
 use crate::parker::{Given, Parker};
 use dsm_core::{Access, Answer, Call, ObjectId, Rank};
 use dsm_mem::block_signals;
@@ -187,7 +187,7 @@ impl Locks {
         }
         let entry = shard.entries.get_mut(&object).ok_or(LockError::NotHolder)?;
         let step = entry.release(thread).ok_or(LockError::NotHolder)?;
-        self.carry_out(shard, object, step);
+        self.carry_out_and_ring(shard, object, step);
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Locks {
         let mut shard = self.table.try_lock(object)?;
         if !shard.is_closed {
             let step = self.entry(&mut shard, object).lend(access);
-            self.carry_out(shard, object, step);
+            self.carry_out_and_ring(shard, object, step);
         }
         Some(())
     }
@@ -222,7 +222,7 @@ impl Locks {
         let mut shard = self.table.try_lock(object)?;
         let step = shard.entries.get_mut(&object).and_then(|entry| entry.recall(keep));
         let Some(step) = step else { return Some(Recalled::Kept) };
-        self.carry_out(shard, object, step);
+        self.carry_out_and_ring(shard, object, step);
         Some(Recalled::Surrendered)
     }
 
@@ -319,14 +319,17 @@ impl Locks {
             self.waiting().insert(thread, Waiting { object, since });
         }
         let step = self.entry(&mut shard, object).queue_up(waiter);
-        self.carry_out(shard, object, step);
-        drop(blocked);
+        let unrung = Unrung { bell: self.carry_out(shard, object, step), blocked };
         let told = match patience {
-            Patience::Forever => Ok(self.wait_long(object, &parker)),
+            Patience::Forever => Ok(self.wait_long(object, &parker, unrung)),
             Patience::Until(deadline) => {
-                self.wait_until(&parker, Some(deadline)).ok_or(LockError::TimedOut)
+                self.wait_until(&parker, Some(deadline), unrung).ok_or(LockError::TimedOut)
             }
-            Patience::Never => self.probe(object, mode, &parker),
+            Patience::Never => {
+                self.ring(unrung.bell);
+                drop(unrung);
+                self.probe(object, mode, &parker)
+            }
         };
         match told {
             Ok(told) => told,
@@ -337,9 +340,12 @@ impl Locks {
     }
 
     /// A wait without end may be one of a cycle of them.
-    fn wait_long<T: Copy>(&self, object: ObjectId, parker: &Parker<T>) -> T {
+    fn wait_long<T: Copy>(&self, object: ObjectId, parker: &Parker<T>, unrung: Unrung) -> T {
+        let mut unrung = Some(unrung);
         for after in EXPLAIN_AFTER {
-            if let Some(told) = self.wait_until(parker, Some(Instant::now() + after)) {
+            let deadline = Some(Instant::now() + after);
+            let unrung = unrung.take().unwrap_or_else(Unrung::nothing);
+            if let Some(told) = self.wait_until(parker, deadline, unrung) {
                 return told;
             }
             if let Some(cycle) = self.cycle(object) {
@@ -353,13 +359,28 @@ impl Locks {
     }
 
     fn wait<T: Copy>(&self, parker: &Parker<T>) -> T {
-        self.wait_until(parker, None).expect("whoever waits without a deadline is told")
+        let told = self.wait_until(parker, None, Unrung::nothing());
+        told.expect("whoever waits without a deadline is told")
     }
 
-    fn wait_until<T: Copy>(&self, parker: &Parker<T>, deadline: Option<Instant>) -> Option<T> {
+    fn wait_until<T: Copy>(
+        &self,
+        parker: &Parker<T>,
+        deadline: Option<Instant>,
+        unrung: Unrung,
+    ) -> Option<T> {
         match &self.calls {
-            Some(calls) => calls.wait_for(parker, deadline),
-            None => parker.wait_until(deadline),
+            Some(calls) => calls.wait_for(parker, deadline, unrung),
+            None => {
+                drop(unrung);
+                parker.wait_until(deadline)
+            }
+        }
+    }
+
+    fn ring(&self, bell: Bell) {
+        if let Some(calls) = &self.calls {
+            calls.ring(bell);
         }
     }
 
@@ -397,13 +418,19 @@ impl Locks {
         let entry = shard.entries.get_mut(&object);
         let Some(step) = entry.and_then(|entry| entry.walk_away(thread)) else { return false };
         self.waiting().remove(&thread);
-        self.carry_out(shard, object, step);
+        self.carry_out_and_ring(shard, object, step);
         true
+    }
+
+    /// Does what follows from a change of an entry, and sees to it that the driver hears of it.
+    fn carry_out_and_ring(&self, shard: MutexGuard<'_, Locked>, object: ObjectId, step: Step) {
+        let bell = self.carry_out(shard, object, step);
+        self.ring(bell);
     }
 
     /// Does what follows from a change of an entry, and unlocks its shard. The driver waits for what is
     /// locked here: no signal handler, which may wait for the driver, comes in between.
-    fn carry_out(&self, mut shard: MutexGuard<'_, Locked>, object: ObjectId, step: Step) {
+    fn carry_out(&self, mut shard: MutexGuard<'_, Locked>, object: ObjectId, step: Step) -> Bell {
         let Step { admitted, surrenders, acquires, is_remote, leaves_blank } = step;
         let mut bell = Bell::Quiet;
         let is_nothing = admitted.is_empty() && !surrenders && acquires.is_none();
@@ -436,9 +463,7 @@ impl Locks {
         for waiter in admitted {
             self.tell(waiter.parker.give(Ok(())));
         }
-        if let Some(calls) = &self.calls {
-            calls.ring(bell);
-        }
+        bell
     }
 
     fn entry<'a>(&self, shard: &'a mut Locked, object: ObjectId) -> &'a mut Entry {

@@ -10,7 +10,9 @@
 //! signals, but for the moment in which it sleeps and has taken nothing; and as long as a thread is stopped
 //! on a page the driver's thread serves beside the leader, which may be that thread.
 
-use crate::calls::Calls;
+mod restraint;
+
+use crate::calls::{Calls, Unrung};
 use crate::driver::{BED, Driver, end_rank};
 use crate::fatal::Fatal;
 use crate::locks::Locks;
@@ -18,6 +20,7 @@ use crate::parker::Parker;
 use crate::supervisor::Supervisor;
 use dsm_core::Rank;
 use dsm_mem::{Blocked, block_signals};
+use restraint::Restraint;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;
@@ -107,11 +110,17 @@ impl Service {
             driver.adopt_thread();
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut restraint = Restraint::default();
         let complete = loop {
             if let Some(driver) = self.driver().take_if(|driver| driver.is_complete()) {
                 break driver;
             }
-            if !self.spin(&mut events, Waits::Driver) {
+            let spun = match restraint.allows() {
+                true => self.spin(&mut events, Waits::Driver),
+                false => Spun::Nothing,
+            };
+            restraint.learn(spun);
+            if spun != Spun::Found {
                 self.sleep(&self.bed, &mut events, None);
             }
             self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
@@ -148,15 +157,19 @@ impl Service {
         !driver.as_ref().is_some_and(Driver::is_complete)
     }
 
-    /// Waits for what the parker is given, until the deadline if there is one. Runs the driver meanwhile,
-    /// unless another thread of the program does.
+    /// Rings, and waits for what the parker is given, until the deadline if there is one. Runs the driver
+    /// meanwhile, unless another thread of the program does.
     pub(crate) fn wait_for<T: Copy>(
         &self,
         parker: &Parker<T>,
         deadline: Option<Instant>,
+        Unrung { bell, blocked }: Unrung,
     ) -> Option<T> {
-        let blocked = block_signals();
-        if !self.begin_to_lead() {
+        let leads = self.begin_to_lead();
+        // Only now: the answer may come before this thread runs on, and would wake the driver's thread if
+        // nobody led.
+        self.calls.ring(bell);
+        if !leads {
             drop(blocked);
             return parker.wait_until(deadline);
         }
@@ -190,7 +203,7 @@ impl Service {
                 parker.expect_by_leader(false);
                 return Led::Late;
             }
-            if !self.spin(&mut events, Waits::Leader) {
+            if self.spin(&mut events, Waits::Leader) != Spun::Found {
                 let left =
                     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 // A signal handler can only come in here, where nothing was taken.
@@ -256,9 +269,9 @@ impl Service {
 
     /// Looks for events for a short time without sleeping, as long as nobody else wants the processor:
     /// to wake one that idles takes longer than most answers.
-    fn spin(&self, events: &mut Vec<epoll::Event>, who: Waits) -> bool {
+    fn spin(&self, events: &mut Vec<epoll::Event>, who: Waits) -> Spun {
         if self.spin.is_zero() {
-            return false;
+            return Spun::Nothing;
         }
         let on = match who {
             Waits::Driver => &self.bed,
@@ -266,19 +279,24 @@ impl Service {
         };
         let begun = Instant::now();
         let mut now = begun;
-        while now - begun < self.spin && (who == Waits::Leader || !self.is_led.load(SeqCst)) {
+        let mut is_alone = true;
+        loop {
             self.sleep(on, events, Some(&AT_ONCE));
             if !events.is_empty() {
-                return true;
+                return Spun::Found;
+            }
+            if !is_alone {
+                return Spun::Disturbed;
+            }
+            let is_over = now - begun >= self.spin;
+            if is_over || (who == Waits::Driver && self.is_led.load(SeqCst)) {
+                return Spun::Nothing;
             }
             let before = Instant::now();
             rustix::thread::sched_yield();
             now = Instant::now();
-            if now - before > UNDISTURBED {
-                return false;
-            }
+            is_alone = now - before <= UNDISTURBED;
         }
-        false
     }
 
     fn sleep(&self, on: &OwnedFd, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) {
@@ -329,6 +347,15 @@ impl Service {
 enum Waits {
     Driver,
     Leader,
+}
+
+/// What came of looking for events without sleeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spun {
+    Found,
+    Nothing,
+    /// Others wanted the processor.
+    Disturbed,
 }
 
 /// How a lead ended.
