@@ -1,4 +1,5 @@
 use super::event::Event;
+use super::exchange::Exchange;
 use super::foreign::{By, Desk};
 use super::link::{Link, Orders, Setup, Task};
 use super::plan::{Plan, Route};
@@ -18,6 +19,8 @@ pub(crate) struct Crew<'a> {
     verbosity: Verbosity,
     began_at: Instant,
     links: Vec<Option<Link>>,
+    /// Where programs told by `launch/ete7` meet, if there are such.
+    pub(super) exchange: Option<Exchange>,
     sender: Sender<Event>,
     events: Receiver<Event>,
 }
@@ -54,7 +57,8 @@ impl<'a> Crew<'a> {
         let Mailbox { sender, events } = mailbox;
         let links = plan.ranks.iter().map(|_| None).collect();
         let began_at = Instant::now();
-        Self { plan, printer, patience, verbosity, began_at, links, sender, events }
+        let exchange = None;
+        Self { plan, printer, patience, verbosity, began_at, links, exchange, sender, events }
     }
 
     /// How long each step may take.

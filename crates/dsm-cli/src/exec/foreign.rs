@@ -21,7 +21,7 @@ use crate::words;
 use dsm_net::pr204::{Announcement, LaunchBlock, Record, WrapProfile};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Instant;
 
 /// Reaches every host, has every wrapper announce itself, and gives what each is to be told.
@@ -54,7 +54,7 @@ fn own_addresses(crew: &Crew<'_>) -> Result<Vec<Ipv4Addr>, Stop> {
             Whereabouts::Here => vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         };
         let mut targets = planned.place.address.into_iter().chain(known);
-        let found = targets.find_map(|target| local_address(target).ok());
+        let found = targets.find_map(local_ipv4);
         match found {
             Some(found) => {
                 remote.get_or_insert(found);
@@ -77,13 +77,24 @@ fn is_here(route: &Route) -> bool {
     matches!(route, Route::Foreign(route) if !route.is_ssh())
 }
 
-/// A datagram socket that is connected has the address from which its peer is reached; nothing is sent.
-fn local_address(target: IpAddr) -> io::Result<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect((target, 9))?;
-    match socket.local_addr()? {
-        SocketAddr::V4(address) if !address.ip().is_unspecified() => Ok(*address.ip()),
-        _ => Err(io::ErrorKind::AddrNotAvailable.into()),
+/// The address of this machine from which another one is reached: a datagram socket that is connected has
+/// it, and nothing is sent.
+pub(super) fn local_address(target: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match target {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((target, DISCARD))?;
+    let address = socket.local_addr()?.ip();
+    if address.is_unspecified() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(address) }
+}
+
+/// The same where programs know no other addresses than those of IPv4.
+fn local_ipv4(target: IpAddr) -> Option<Ipv4Addr> {
+    match local_address(target) {
+        Ok(IpAddr::V4(address)) => Some(address),
+        _ => None,
     }
 }
 
@@ -173,3 +184,5 @@ fn explain(gone: &Gone) -> (ExitCode, String) {
 
 const NO_ADDRESS: &str = ": no address is known from which its host reaches dsmexec; \
                           write address=IP behind the host in the machine file";
+/// A port, because there must be one.
+const DISCARD: u16 = 9;

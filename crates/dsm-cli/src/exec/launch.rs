@@ -4,6 +4,7 @@
 use super::address::{self, Reach};
 use super::crew::Crew;
 use super::event::Event;
+use super::exchange::Exchange;
 use super::foreign;
 use super::link::Task;
 use super::locality::Whereabouts;
@@ -17,7 +18,7 @@ use dsm_net::launch::{
 };
 use signal_hook::consts::SIGTSTP;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 /// Why nothing was started.
@@ -49,7 +50,8 @@ pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Task>, Stop> {
     let addresses = choose_addresses(crew, &hellos)?;
     check_family(crew, &addresses)?;
     let bound = bind(crew, &addresses)?;
-    let starts = starts(crew, &bound).into_iter();
+    let profile = launch_profile(crew, &hellos, &addresses)?;
+    let starts = starts(crew, &bound, profile).into_iter();
     Ok(starts.map(|start| Task::Obey(Order::Start(Box::new(start)))).collect())
 }
 
@@ -256,17 +258,65 @@ fn bind(crew: &mut Crew<'_>, addresses: &[IpAddr]) -> Result<BTreeMap<u16, Socke
     step.finish()
 }
 
-fn starts(crew: &Crew<'_>, bound: &BTreeMap<u16, SocketAddr>) -> Vec<Start> {
+/// How programs are told their job; for `launch/ete7`, after dsmexec has begun to listen for them.
+fn launch_profile(
+    crew: &mut Crew<'_>,
+    hellos: &BTreeMap<u16, Hello>,
+    addresses: &[IpAddr],
+) -> Result<LaunchProfile, Stop> {
+    match crew.plan.profiles.launch {
+        LaunchName::Native => return Ok(LaunchProfile::Native),
+        LaunchName::Pr204 => return Ok(LaunchProfile::Pr204),
+        LaunchName::Ete7 => (),
+    }
+    let address = own_address(crew, hellos, addresses);
+    let nodes = u16::try_from(addresses.len()).expect("the number of ranks was checked");
+    match Exchange::start(address, nodes, crew.printer.clone()) {
+        Ok(exchange) => {
+            let at = exchange.address();
+            crew.step(|| format!("listening for the programs at {at}"));
+            crew.exchange = Some(exchange);
+            Ok(LaunchProfile::Ete7(at))
+        }
+        Err(error) => {
+            let code = ExitCode::of_errno(error.raw_os_error(), ExitCode::CONFIGURATION);
+            let cause = words::of_error(&error);
+            let what = format!(": cannot listen at {address} for its program: {cause}");
+            Err(Stop::Faults(vec![Fault { rank: 0, code, what }]))
+        }
+    }
+}
+
+/// Where ranks reach dsmexec: as their ssh was reached from here.
+fn own_address(crew: &Crew<'_>, hellos: &BTreeMap<u16, Hello>, addresses: &[IpAddr]) -> IpAddr {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if addresses.iter().all(IpAddr::is_loopback) {
+        return loopback;
+    }
+    let remote = crew
+        .ranks()
+        .zip(addresses)
+        .filter(|(rank, _)| matches!(crew.plan.ranks[usize::from(*rank)].route, Route::Ssh { .. }));
+    let mut seen = remote.filter_map(|(rank, address)| {
+        let from = hellos.get(&rank)?.reached_from;
+        let from = from.filter(|from| !from.is_loopback() && !from.is_unspecified());
+        from.or_else(|| foreign::local_address(*address).ok())
+    });
+    // Without ssh every rank is here, at whatever address of this machine.
+    seen.next().or(addresses.iter().copied().find(|it| !it.is_loopback())).unwrap_or(loopback)
+}
+
+fn starts(
+    crew: &Crew<'_>,
+    bound: &BTreeMap<u16, SocketAddr>,
+    profile: LaunchProfile,
+) -> Vec<Start> {
     let plan = crew.plan;
     let nodes: Vec<_> = plan
         .hosts()
         .zip(bound.values())
         .map(|(host, address)| Node { host, address: *address })
         .collect();
-    let profile = match plan.profiles.launch {
-        LaunchName::Native | LaunchName::Ete7 => LaunchProfile::Native,
-        LaunchName::Pr204 => LaunchProfile::Pr204,
-    };
     let start = |rank| Start {
         job: Job { id: plan.job, key: plan.key.clone(), rank, nodes: nodes.clone() },
         program: plan.program.program.clone(),

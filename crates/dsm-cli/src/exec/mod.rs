@@ -4,6 +4,7 @@
 mod address;
 mod crew;
 mod event;
+mod exchange;
 mod foreign;
 mod input;
 mod launch;

@@ -192,6 +192,70 @@ fn ranks_of_dsm_are_native_under_the_familys_launch() {
     }
 }
 
+/// A program of 2025 in Python: says its rank and a blob, and prints all blobs it is told.
+const MEET: &str = r#"
+import os, socket, struct, sys
+rank, nodes = int(os.environ["DSMEXEC_RANKID"]), int(os.environ["DSMEXEC_RANKNUM"])
+blob = bytes([65 + rank]) * (3 + rank if len(sys.argv) < 2 else int(sys.argv[1]))
+at = (os.environ["DSMEXEC_HOSTNAME"], int(os.environ["DSMEXEC_PORTNUM"]))
+if len(sys.argv) > 2:
+    stranger = socket.create_connection(at)
+    stranger.sendall(bytes.fromhex(sys.argv[2]))
+    stranger.shutdown(socket.SHUT_WR)
+    assert stranger.recv(1) == b""
+server = socket.create_connection(at)
+for byte in struct.pack("<iQ", rank, len(blob)) + blob[:3]:
+    server.send(bytes([byte]))
+server.sendall(blob[3:])
+told = b""
+while piece := server.recv(1 << 20):
+    told += piece
+print(os.environ.get("DSMEXEC_FD"), len(told), told[:9].decode(), told[-1:].decode())
+"#;
+
+#[test]
+fn programs_of_2025_learn_what_all_have_said() {
+    for (ranks, all) in [(1, "3 AAA A"), (2, "7 AAABBBB B"), (3, "12 AAABBBBCC C")] {
+        let place = Place::local(ranks);
+        let ended = place.run(&["--launch=ete7", "--tag=none"], &["python3", "-c", MEET]);
+        let expected = vec![format!("None {all}"); ranks];
+        assert_eq!(ended.assert_code(0).lines(), expected);
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
+        ended.assert_stderr(&[
+            "dsmexec: profile launch=ete7: connections between dsmexec and the programs",
+        ]);
+    }
+    let place = Place::local(2);
+    let ended = place.run(&["--launch=ete7", "--tag=none"], &["python3", "-c", MEET, "65536"]);
+    assert_eq!(ended.assert_code(0).lines(), ["None 131072 AAAAAAAAA B"; 2]);
+}
+
+#[test]
+fn strangers_at_the_meeting_of_2025_hurt_nobody() {
+    let check = |bytes: &str, said: &str| {
+        let place = Place::local(2);
+        let options = ["--launch=ete7", "--tag=none"];
+        let ended = place.run(&options, &["python3", "-c", MEET, "3", bytes]);
+        assert_eq!(ended.assert_code(0).lines(), ["None 6 AAABBB B"; 2]);
+        ended.assert_stderr(&["dsmexec: warning: launch=ete7: a connection from 127.0.0.1:", said]);
+    };
+    check("02000000", "said the stream ended after 4 of 12 bytes of a program's contribution");
+    check("020000000000000000000000", "said rank 2 in a job of 2 ranks; it is closed");
+    check(
+        "0000000000000000000000ff",
+        "said a blob of 18374686479671623680 bytes, expected at most 65536",
+    );
+}
+
+#[test]
+fn who_never_comes_to_the_meeting_of_2025_hurts_nobody() {
+    let place = Place::local(3);
+    place.run(&["--launch=ete7"], &["true"]).assert_code(0);
+    place.run(&["--launch=ete7"], &[example("exemple")]).assert_code(0);
+    let script = "test $DSMEXEC_RANKID = 1 && exit 4; exec tail -f /dev/null";
+    place.sh(&["--launch=ete7"], script).assert_code(4);
+}
+
 #[test]
 fn addresses_that_the_family_cannot_use_are_refused() {
     let place = Place::new("localhost\nlocalhost address=::1\n");
