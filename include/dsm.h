@@ -26,7 +26,8 @@
  * racy programs behave as on one machine. Threads of one rank see the memory model of their own machine among
  * themselves. Fresh shared memory is zero. A pointer into shared memory is valid on every rank.
  *
- * A child made by fork() does not have the shared area: touching it there is a segmentation fault.
+ * A child made by fork() is not in the job and does not have the shared area: calls fail there with ENOTCONN, and touching
+ * it is a segmentation fault, told on stderr.
  */
 #ifndef DSM_H
 #define DSM_H

@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, guarded, recorded, set_errno};
 use crate::node::with_node;
-use dsm::{Node, SyncError};
+use dsm::{Node, SyncError, is_forked_child};
 use libc::c_int;
 use std::ptr;
 
@@ -39,7 +39,11 @@ pub(crate) fn pointer<T>(body: impl FnOnce() -> Result<usize, Failure>) -> *mut 
 
 /// Does something in the job.
 pub(crate) fn in_job<T>(act: impl FnOnce(&Node) -> T) -> Result<T, Failure> {
-    with_node(act).ok_or(Failure::NotJoined)
+    with_node(act).ok_or_else(
+        || {
+            if is_forked_child() { Failure::Forked } else { Failure::NotJoined }
+        },
+    )
 }
 
 /// Does something with the object at a pointer; `what` completes "cannot".

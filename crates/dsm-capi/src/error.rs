@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Again,
     #[error("this process is not in a job: dsm_init was not called, or dsm_finalize was")]
     NotJoined,
+    #[error("this process is not in a job: it was forked by one that is")]
+    Forked,
     #[error("{0}")]
     Call(#[from] CallError),
     /// Such as "cannot lock the mutex"; so for the others.
@@ -43,7 +45,7 @@ impl Failure {
         match self {
             Self::Join(error) => of_join(error),
             Self::Again => EALREADY,
-            Self::NotJoined | Self::Call(CallError::Left) => ENOTCONN,
+            Self::NotJoined | Self::Forked | Self::Call(CallError::Left) => ENOTCONN,
             Self::Call(CallError::BarrierBusy) => EBUSY,
             Self::NullPointer { .. } | Self::Time { .. } | Self::NotText { .. } => EINVAL,
             Self::Object { source, .. } => of_sync(source),

@@ -1,7 +1,7 @@
 //! The one node of this process. C has no handle to pass, so it is a static.
 
 use crate::error::Failure;
-use dsm::{JoinError, Node};
+use dsm::{JoinError, Node, is_forked_child};
 use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -49,18 +49,18 @@ pub(crate) fn join() -> Result<Place, Failure> {
 /// one.
 pub(crate) fn leave() -> Result<(), Failure> {
     match NODE.get() {
-        Some(node) if advance(JOINED, OVER) => Ok(node.leave()?),
+        Some(node) if !is_forked_child() && advance(JOINED, OVER) => Ok(node.leave()?),
         _ => Ok(()),
     }
 }
 
-/// What `ask` says of this process's node; `None` outside a job.
+/// What `ask` says of this process's node; `None` outside a job, as in a forked child, whose parent is in one.
 ///
 /// The node stays as long as the process, whoever still uses it; so asking takes no lock, counts no
 /// reference and does not even notice that it is a signal handler that asks.
 pub(crate) fn with_node<T>(ask: impl FnOnce(&Node) -> T) -> Option<T> {
     match MEMBERSHIP.load(Ordering::Acquire) {
-        JOINED => NODE.get().map(ask),
+        JOINED if !is_forked_child() => NODE.get().map(ask),
         _ => None,
     }
 }

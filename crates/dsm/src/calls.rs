@@ -3,7 +3,7 @@
 use crate::parker::{Given, Parker};
 use crate::service::Service;
 use dsm_core::{Answer, Call, CallId};
-use dsm_mem::{Blocked, block_signals};
+use dsm_mem::{Blocked, block_signals, is_forked_child};
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,7 @@ pub enum CallError {
 /// Calls under way.
 ///
 /// Invariant: the driver sees calls in the order in which they were asked. It answers each that somebody
-/// waits for, or ends the process. The driver takes `state`, so no signal handler runs while a thread of
+/// waits for, or ends the process. A forked child asks nothing: its driver would speak for its parent's. The driver takes `state`, so no signal handler runs while a thread of
 /// the program has it.
 #[derive(Debug)]
 pub(crate) struct Calls {
@@ -103,6 +103,9 @@ impl Calls {
     }
 
     fn begin(&self, call: Call) -> Result<(Pending<'_>, Bell), CallError> {
+        if is_forked_child() {
+            return Err(CallError::Left);
+        }
         let parker = Arc::new(Parker::new());
         let mut state = self.lock();
         if state.closed {
@@ -123,6 +126,9 @@ impl Calls {
     /// second, [`ring`](Self::ring), follows when the lock is free.
     pub(crate) fn queue(&self, call: Call) -> Bell {
         let _blocked = block_signals();
+        if is_forked_child() {
+            return Bell::Quiet;
+        }
         let mut state = self.lock();
         if state.closed {
             return Bell::Quiet;

@@ -90,7 +90,7 @@ pub use counters::Stats;
 pub use dsm_core::Access;
 pub use dsm_derive::{Shareable, ZeroIsNone};
 pub use dsm_mem::shared::{Ref, Shareable, ZeroIsNone};
-pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, probe};
+pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, is_forked_child, probe};
 pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
 pub use launch::{JobError, StreamError};

@@ -16,7 +16,7 @@ mod users;
 use crate::calls::{Bell, Calls, Unrung};
 use crate::parker::{Given, Parker};
 use dsm_core::{Access, Answer, Call, ObjectId, Rank};
-use dsm_mem::block_signals;
+use dsm_mem::{block_signals, is_forked_child};
 use entry::{Entry, Step, Take, Waiter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -308,7 +308,7 @@ impl Locks {
         mode: Mode,
         patience: Patience,
     ) -> Result<(), LockError> {
-        if shard.is_closed {
+        if shard.is_closed || is_forked_child() {
             return Err(LockError::Left);
         }
         let blocked = block_signals();

@@ -10,7 +10,9 @@ use crate::supervisor::Supervisor;
 use crate::typed;
 use dsm_core::wire::{Hello, Limits, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Placement, Rank, Space};
-use dsm_mem::{Faults, FaultsError, Layout, Region, RegionError, Word, WordsError};
+use dsm_mem::{
+    Faults, FaultsError, Layout, Region, RegionError, Word, WordsError, is_forked_child,
+};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use dsm_net::rendezvous::{Rendezvous, RendezvousError};
@@ -192,11 +194,15 @@ impl Node {
 
     /// Leaves the job as [`finalize`](Self::finalize) does, while other threads may be in calls that wait:
     /// those end, and later ones fail. The shared area must not be touched any more, though it is there
-    /// until the node is dropped. Does nothing the second time.
+    /// until the node is dropped. Does nothing the second time, and nothing in a forked child: its parent is
+    /// in the job.
     ///
     /// # Errors
     /// As for [`finalize`](Self::finalize).
     pub fn leave(&self) -> Result<(), CallError> {
+        if is_forked_child() {
+            return Ok(());
+        }
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(driver) = driver.take() else { return Ok(()) };
         if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done {
