@@ -49,6 +49,12 @@ impl ExitCode {
     }
 }
 
+impl From<ExitCode> for i32 {
+    fn from(code: ExitCode) -> Self {
+        code.0.into()
+    }
+}
+
 impl From<ExitCode> for process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code.0)

@@ -6,6 +6,7 @@ use super::launch_pipe::{Launch, LaunchPipe};
 use super::rank_socket::{Line, RankSocket};
 use super::stage;
 use super::told::{Family, Told};
+use crate::exit_code::ExitCode;
 use crate::nonblocking::{Arrival, Wanted, read};
 use dsm_net::launch::{Ending, JOB_FD, LISTEN_FD, Start, StartFailure, StartStep, Status, Stream};
 use dsm_net::pr204::{ETE7, LAUNCHER_FD, LISTENER_FD};
@@ -13,6 +14,7 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +35,8 @@ pub(super) struct Program {
     stderr: Option<OwnedFd>,
     pub(super) input: Input,
     socket: Option<RankSocket>,
+    /// What the process executed when it joined the job; none before, and none after it left.
+    joined_as: Option<PathBuf>,
     block: Option<BlockSocket>,
     exited_at: Option<Instant>,
     kill_at: Option<Instant>,
@@ -104,6 +108,7 @@ impl Program {
             stderr,
             input,
             socket: Some(socket),
+            joined_as: None,
             block,
             exited_at: None,
             kill_at: None,
@@ -158,11 +163,38 @@ impl Program {
     /// What the rank's runtime said.
     pub(super) fn on_socket(&mut self) -> Vec<Status> {
         let Some(socket) = &mut self.socket else { return Vec::new() };
-        let (said, line) = socket.serve();
+        let (mut said, line) = socket.serve();
+        for status in &said {
+            match status {
+                Status::Joined { .. } => self.joined_as = self.executable(),
+                Status::Finalized | Status::Failed { .. } | Status::ContactLost { .. } => {
+                    self.joined_as = None;
+                }
+                Status::Stats(_) => (),
+            }
+        }
         if line == Line::Closed {
             self.socket = None;
+            said.extend(self.desertion());
         }
         said
+    }
+
+    /// What a process has done that is in the job and has closed its socket, unless it is ending: then its
+    /// memory goes before its descriptors, nothing is executed any more, and its end says why.
+    fn desertion(&mut self) -> Option<Status> {
+        let (before, after) = (self.joined_as.take()?, self.executable()?);
+        let how = if before == after {
+            "closed the descriptors of dsm, or executed itself again".to_owned()
+        } else {
+            format!("executed {}", after.display())
+        };
+        let (code, reason) = (ExitCode::PROTOCOL.into(), format!("{how} without dsm_finalize"));
+        Some(Status::Failed { code, reason })
+    }
+
+    fn executable(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/exe", self.pid())).ok()
     }
 
     /// The program reads its launch block, or has closed it.
