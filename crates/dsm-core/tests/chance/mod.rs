@@ -181,6 +181,6 @@ pub(crate) fn distort(message: Message, space: &Space, rng: &mut Rng) -> Message
         Message::Reclaimed { .. } if rng.below(3) == 0 => {
             Message::Reclaimed { first: PageId(rng.below(space.pages)) }
         }
-        Message::Request { .. } | Message::Reclaim { .. } | Message::Reclaimed { .. } => message,
+        _ => message,
     }
 }
