@@ -10,8 +10,8 @@ use chance::{Rng, distort, draw_answer, draw_ask, draw_message};
 use cluster::Cluster;
 use dsm_core::wire::{HEADER_BYTES, Limits, decode, encode};
 use dsm_core::{
-    Access, Answer, BarrierKind, Call, CallId, Hold, Input, ObjectId, Output, PageId, Rank, Space,
-    Task,
+    Access, Answer, BarrierKind, Call, CallId, Hold, Input, ObjectId, Output, PageId, Placement,
+    Rank, Space, Task,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -95,6 +95,7 @@ impl Job {
         let hold = if rng.below(2) == 0 { Hold::None } else { Hold::Timed };
         let (pages, heap) = (1 + rng.below(3), rng.below(4));
         let space = space(2 + rng.below_u16(3), pages, heap);
+        let space = Space { placement: rng.pick(&Placement::ALL), ..space };
         let cluster = Cluster::new(space, hold);
         let (lent, served) = (BTreeSet::new(), VecDeque::new());
         Self { space, cluster, rng, calls: 0, lent, served }
