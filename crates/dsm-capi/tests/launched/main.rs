@@ -4,6 +4,7 @@
 
 mod ete7;
 mod launcher;
+mod native;
 
 use launcher::{
     Naming, Said, Sockets, Started, above_ten, bound_socket, built, null, number, record, start,

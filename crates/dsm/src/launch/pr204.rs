@@ -30,6 +30,17 @@ pub(super) fn find_bare(deadline: Deadline) -> Result<Option<Found>, JobError> {
     read(launcher, listener, deadline).map(Some)
 }
 
+/// Closes what the environment names for programs without this library: those this one starts have no
+/// business with it. What is not there, or something else, is left alone.
+pub(super) fn close() {
+    for (purpose, variable) in [(Purpose::Launcher, LAUNCHER_FD), (Purpose::Listener, LISTENER_FD)]
+    {
+        if let Ok(Some(number)) = number_of(variable) {
+            let _ = take_over_for(purpose, variable, number);
+        }
+    }
+}
+
 fn read(launcher: i32, listener: i32, deadline: Deadline) -> Result<Found, JobError> {
     let socket = take_over_for(Purpose::Launcher, LAUNCHER_FD, launcher)?;
     let listener = take_over_for(Purpose::Listener, LISTENER_FD, listener)?;
