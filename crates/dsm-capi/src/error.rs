@@ -47,6 +47,7 @@ impl Failure {
             Self::Again => EALREADY,
             Self::NotJoined | Self::Forked | Self::Call(CallError::Left) => ENOTCONN,
             Self::Call(CallError::BarrierBusy) => EBUSY,
+            Self::Call(CallError::ForeignRanks { .. }) => ENOTSUP,
             Self::NullPointer { .. } | Self::Time { .. } | Self::NotText { .. } => EINVAL,
             Self::Object { source, .. } => of_sync(source),
             Self::Heap(error) => of_heap(error),
@@ -118,6 +119,7 @@ fn of_sync(error: &SyncError) -> c_int {
         SyncError::WouldBlock => EAGAIN,
         SyncError::Overflow => EOVERFLOW,
         SyncError::Left => ENOTCONN,
+        SyncError::ForeignRanks { .. } => ENOTSUP,
     }
 }
 
@@ -130,6 +132,7 @@ fn of_heap(error: &HeapError) -> c_int {
         | HeapError::DoubleFree { .. }
         | HeapError::BadName { .. } => EINVAL,
         HeapError::Left => ENOTCONN,
+        HeapError::ForeignRanks { .. } => ENOTSUP,
     }
 }
 
@@ -147,7 +150,7 @@ fn of_join(error: &JoinError) -> c_int {
         JoinError::Again => EALREADY,
         JoinError::Setting(_) => EINVAL,
         JoinError::Region(_) => ENOMEM,
-        JoinError::Faults(_) => ENOTSUP,
+        JoinError::Faults(_) | JoinError::Foreign(_) => ENOTSUP,
         JoinError::Rendezvous(RendezvousError::Missing { .. }) => ETIMEDOUT,
         JoinError::Job(_) | JoinError::Rendezvous(RendezvousError::Refused { .. }) => EPROTO,
         JoinError::Rendezvous(_) => ECONNABORTED,

@@ -14,6 +14,7 @@ impl Node {
     /// # Errors
     /// [`HeapError::Exhausted`]; [`HeapError::BadAlignment`] unless `align` is a power of two.
     pub fn allocate(&self, bytes: usize, align: usize) -> Result<usize, HeapError> {
+        self.require_own_family()?;
         let block = self.arena.allocate(bytes, align, self)?;
         if block.content == Content::Used {
             for word in self.heap_words(block.address, bytes.div_ceil(size_of::<u64>())) {
@@ -29,6 +30,7 @@ impl Node {
     /// [`HeapError::NotAllocated`] if nothing begins at the address, [`HeapError::DoubleFree`] if it was
     /// given back before and not handed out again.
     pub fn free(&self, address: usize) -> Result<(), HeapError> {
+        self.require_own_family()?;
         let foreign = HeapError::NotAllocated { address };
         let Ok(object) = self.object(address) else { return Err(foreign) };
         match self.arena.free(address)? {
@@ -59,6 +61,7 @@ impl Node {
     /// [`HeapError::SizeDiffers`] if the first caller asked for another size; [`HeapError::BadName`] if the
     /// name is empty, longer than 255 bytes or contains a zero byte.
     pub fn named_bytes(&self, name: &str, bytes: usize) -> Result<usize, HeapError> {
+        self.require_own_family()?;
         named(self, self.region.heap_base(), name, bytes)
     }
 
@@ -128,8 +131,11 @@ impl Memory for Node {
 }
 
 impl From<CallError> for HeapError {
-    fn from(_: CallError) -> Self {
-        Self::Left
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::ForeignRanks { profile } => Self::ForeignRanks { profile },
+            CallError::BarrierBusy | CallError::Left => Self::Left,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::parker::{Given, Parker};
 use crate::service::Service;
+use crate::settings::PeerProfile;
 use dsm_core::{Answer, Call, CallId};
 use dsm_mem::{Blocked, block_signals, is_forked_child};
 use rustix::event::EventfdFlags;
@@ -21,13 +22,19 @@ pub enum CallError {
     /// The rank shares nothing any more.
     #[error("this rank has left the job")]
     Left,
+    /// Ranks of another family share pages and nothing else.
+    #[error("not with foreign ranks (DSM_PEER={})", profile.as_str())]
+    ForeignRanks {
+        /// How the ranks speak.
+        profile: PeerProfile,
+    },
 }
 
 /// Calls under way.
 ///
 /// Invariant: the driver sees calls in the order in which they were asked. It answers each that somebody
-/// waits for, or ends the process. A forked child asks nothing: its driver would speak for its parent's. The driver takes `state`, so no signal handler runs while a thread of
-/// the program has it.
+/// waits for, or ends the process. A forked child asks nothing: its driver would speak for its parent's.
+/// The driver takes `state`, so no signal handler runs while a thread of the program has it.
 #[derive(Debug)]
 pub(crate) struct Calls {
     state: Mutex<State>,

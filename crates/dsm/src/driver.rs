@@ -1,7 +1,7 @@
 //! What owns a rank's engine: it takes faults, messages and calls as they come, asks the engine what to
 //! do, and does it, in order and completely, before the next.
 
-mod holds;
+pub(crate) mod holds;
 mod peers;
 mod prefetch;
 mod timer;

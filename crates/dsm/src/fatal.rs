@@ -15,6 +15,8 @@ pub(crate) enum Fatal {
         "rank {rank} broke the protocol: it sent content of page {page} that was not asked for"
     )]
     Unasked { rank: Rank, page: dsm_core::PageId },
+    #[error("rank {rank} broke the protocol: {cause}")]
+    Foreign { rank: Rank, cause: String },
     #[error("contact with rank {rank} lost: {cause}")]
     ContactLost { rank: Rank, cause: String },
     #[error("the launcher is gone")]
@@ -35,7 +37,10 @@ impl Fatal {
             Self::System { .. } => 70,
             Self::Faults(_) => 71,
             Self::ContactLost { .. } | Self::LauncherGone => 75,
-            Self::Protocol(_) | Self::Malformed { .. } | Self::Unasked { .. } => 76,
+            Self::Protocol(_)
+            | Self::Malformed { .. }
+            | Self::Unasked { .. }
+            | Self::Foreign { .. } => 76,
             Self::On { source, .. } => source.exit_code(),
         }
     }
@@ -44,6 +49,7 @@ impl Fatal {
     pub(crate) fn naming(self, hosts: &[String]) -> Self {
         let rank = match &self {
             Self::ContactLost { rank, .. }
+            | Self::Foreign { rank, .. }
             | Self::Malformed { rank, .. }
             | Self::Unasked { rank, .. } => *rank,
             Self::Protocol(Violation::Unexpected { from, .. }) => *from,

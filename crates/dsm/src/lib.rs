@@ -79,6 +79,7 @@ mod launch;
 mod locks;
 mod node;
 mod parker;
+mod pr204;
 mod service;
 mod settings;
 mod supervisor;
@@ -95,6 +96,7 @@ pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
 pub use launch::{JobError, StreamError};
 pub use node::{JoinError, Node};
+pub use pr204::ForeignError;
 pub use settings::{PeerProfile, SETTINGS, SettingError, check_setting};
 pub use std::sync::atomic::{
     AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,

@@ -4,10 +4,12 @@ use crate::driver::{Driver, Parts, VERDICT_TIMEOUT};
 use crate::heap::Arena;
 use crate::launch::{Found, JobError};
 use crate::locks::Locks;
+use crate::pr204::{self, Foreign, ForeignError};
 use crate::service::Service;
 use crate::settings::{SettingError, Settings};
 use crate::supervisor::Supervisor;
 use crate::typed;
+use dsm_core::pr204::Profile;
 use dsm_core::wire::{Hello, Limits, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Placement, Rank, Space};
 use dsm_mem::{
@@ -40,6 +42,8 @@ pub struct Node {
     /// None once the job is left.
     driver: Mutex<Option<JoinHandle<()>>>,
     supervisor: Option<Arc<Supervisor>>,
+    /// Among ranks of another family, with which pages are shared and nothing else.
+    foreign: Option<Foreign>,
 }
 
 /// Why a process could not join its job.
@@ -54,6 +58,9 @@ pub enum JoinError {
     /// What the launcher left for this rank.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// The ranks cannot speak as `DSM_PEER` says.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The region cannot be mapped.
     #[error(transparent)]
     Region(#[from] RegionError),
@@ -167,6 +174,7 @@ impl Node {
     /// # Errors
     /// If another thread of this rank is at the barrier.
     pub fn barrier(&self) -> Result<(), CallError> {
+        self.require_own_family()?;
         match self.calls.call(Call::Barrier(BarrierKind::Program))? {
             Answer::Done => {
                 self.counters.barriers.add(1);
@@ -205,8 +213,12 @@ impl Node {
         }
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(driver) = driver.take() else { return Ok(()) };
-        if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done {
-            return Err(CallError::BarrierBusy);
+        match &self.foreign {
+            Some(foreign) => foreign.finalize(),
+            None if self.calls.call(Call::Barrier(BarrierKind::Finalize))? != Answer::Done => {
+                return Err(CallError::BarrierBusy);
+            }
+            None => (),
         }
         typed::leave();
         // The driver ends the process if it fails; a thread that ended did what it had to.
@@ -216,6 +228,17 @@ impl Node {
             supervisor.tell(&Status::Finalized);
         }
         Ok(())
+    }
+
+    /// Ranks of another family share pages and nothing else.
+    ///
+    /// # Errors
+    /// If this rank is among such.
+    pub(crate) fn require_own_family(&self) -> Result<(), CallError> {
+        match &self.foreign {
+            None => Ok(()),
+            Some(foreign) => Err(CallError::ForeignRanks { profile: foreign.profile }),
+        }
     }
 
     /// The same member of the job, which does not leave it when it is dropped.
@@ -230,6 +253,7 @@ impl Node {
             arena: Arc::clone(&self.arena),
             driver: Mutex::new(None),
             supervisor: None,
+            foreign: self.foreign.clone(),
         }
     }
 
@@ -248,6 +272,9 @@ impl Node {
     fn join_job(settings: &Settings, found: &Found) -> Result<Self, JoinError> {
         settings.check_peer(found.key.is_some())?;
         found.announce(settings.peer);
+        if let Some(profile) = pr204::profile_of(settings.peer, found.nodes.len())? {
+            return Self::join_foreign(settings, profile, found);
+        }
         let region = Arc::new(reserve(settings)?);
         if found.nodes.len() == 1 {
             let node = Self::alone(region, found.supervisor.clone())?;
@@ -265,6 +292,53 @@ impl Node {
         let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
         found.tell(&Status::Joined { fault_engine });
         Ok(node)
+    }
+
+    /// Joins ranks that speak as the PR204 family does.
+    fn join_foreign(
+        settings: &Settings,
+        profile: Profile,
+        found: &Found,
+    ) -> Result<Self, JoinError> {
+        pr204::announce_ignored(found.rank, settings.peer);
+        let region = Arc::new(pr204::reserve()?);
+        let faults = Faults::start(Arc::clone(&region), settings.fault)?;
+        let fault_engine = faults.describe();
+        let nodes = u16::try_from(found.nodes.len()).expect("the number of nodes was checked");
+        let times = (REMIND_AFTER, settings.join_timeout);
+        let streams = pr204::meet(profile, found, times, |missing| remind(found, missing))?;
+        let foreign = Foreign::new(settings.peer).map_err(system("make an eventfd"))?;
+        let (counters, rank) = (Arc::<Counters>::default(), found.rank);
+        let driver = pr204::Driver::new(pr204::Parts {
+            profile,
+            rank,
+            hosts: found.nodes.iter().map(|node| node.host.clone()).collect(),
+            region: Arc::clone(&region),
+            faults,
+            streams,
+            counters: Arc::clone(&counters),
+            supervisor: found.supervisor.clone(),
+            finalize: foreign.finalize_event(),
+            hold: settings.hold,
+        });
+        let driver = driver.map_err(|fatal| {
+            system("start the driver thread")(io::Error::other(fatal.to_string()))
+        })?;
+        let driver = Mutex::new(Some(driver.spawn().map_err(system("start the driver thread"))?));
+        found.tell(&Status::Joined { fault_engine });
+        let space = space(nodes, &region, Placement::Cyclic);
+        Ok(Self {
+            rank,
+            space,
+            calls: Arc::new(Calls::new().map_err(system("make an eventfd"))?),
+            locks: Arc::new(Locks::new(None).at(rank, region.base())),
+            arena: Arc::new(Arena::new(region.page_bytes())),
+            region,
+            counters,
+            driver,
+            supervisor: found.supervisor.clone(),
+            foreign: Some(foreign),
+        })
     }
 
     fn start(
@@ -301,7 +375,8 @@ impl Node {
             system("start the driver thread")(io::Error::other(fatal.to_string()))
         })?;
         let driver = Mutex::new(Some(driver));
-        Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor })
+        let foreign = None;
+        Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor, foreign })
     }
 }
 
@@ -332,7 +407,9 @@ impl JoinError {
         match self {
             Self::Again | Self::System { .. } => 70,
             Self::Region(_) | Self::Faults(_) => 71,
-            Self::Setting(_) | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
+            Self::Setting(_)
+            | Self::Foreign(_)
+            | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
             Self::Rendezvous(_) => 75,
             Self::Job(error) => error.exit_code(),
         }

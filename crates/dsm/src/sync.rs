@@ -6,6 +6,7 @@
 use crate::Node;
 use crate::calls::CallError;
 use crate::locks::{LockError, Mode, Patience};
+use crate::settings::PeerProfile;
 use dsm_core::{Access, Answer, Ask, Call, ObjectId, PageId};
 use dsm_mem::Operation;
 use std::time::Instant;
@@ -53,6 +54,12 @@ pub enum SyncError {
     /// The rank has left the job.
     #[error("this rank has left the job")]
     Left,
+    /// Ranks of another family share pages and nothing else.
+    #[error("not with foreign ranks (DSM_PEER={})", profile.as_str())]
+    ForeignRanks {
+        /// How the ranks speak.
+        profile: PeerProfile,
+    },
 }
 
 /// What a thread is to the others that passed a barrier with it.
@@ -288,6 +295,7 @@ impl Node {
     /// # Errors
     /// If the range is not in shared memory.
     pub fn prefetch(&self, address: usize, bytes: usize, access: Access) -> Result<(), SyncError> {
+        self.require_own_family()?;
         let page = |address| self.region.page_of(address).ok_or(SyncError::NotShared { address });
         let Some(last) = bytes.checked_sub(1) else { return page(address).map(drop) };
         let (PageId(first), last) = (page(address)?, page(address.saturating_add(last))?);
@@ -353,6 +361,7 @@ impl Node {
 
     /// The object that begins at an address.
     pub(crate) fn object(&self, address: usize) -> Result<ObjectId, SyncError> {
+        self.require_own_family()?;
         if !self.is_shared(address) {
             return Err(SyncError::NotShared { address });
         }
@@ -368,6 +377,7 @@ impl From<CallError> for SyncError {
         match error {
             CallError::BarrierBusy => Self::Busy,
             CallError::Left => Self::Left,
+            CallError::ForeignRanks { profile } => Self::ForeignRanks { profile },
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// hold has a limit, drawn anew each time, that grows while holds are cut off by it and shrinks while they
 /// end by themselves: what is enough depends on how long a page takes to come.
 #[derive(Debug)]
-pub(super) struct Holds {
+pub(crate) struct Holds {
     time: Duration,
     running: Vec<Running>,
     doublings: u32,
@@ -32,14 +32,14 @@ struct Running {
 }
 
 impl Holds {
-    pub(super) fn new(time: Duration, rank: Rank) -> Self {
+    pub(crate) fn new(time: Duration, rank: Rank) -> Self {
         // Ranks must not draw alike; that is all the seed is for.
         let draws = u64::from(rank.0) << 32;
         Self { time, running: Vec::new(), doublings: 0, draws }
     }
 
     /// A page was granted and these threads resumed.
-    pub(super) fn start(&mut self, page: PageId, threads: Vec<ThreadId>) {
+    pub(crate) fn start(&mut self, page: PageId, threads: Vec<ThreadId>) {
         self.running.retain(|hold| hold.page != page);
         let resumed = Instant::now();
         if threads.is_empty() {
@@ -53,7 +53,7 @@ impl Holds {
     }
 
     /// A page is kept for the thread that has the lock it comes with.
-    pub(super) fn pin(&mut self, page: PageId) {
+    pub(crate) fn pin(&mut self, page: PageId) {
         self.running.retain(|hold| hold.page != page);
         self.keep(page, Instant::now() + self.time * PINNED);
     }
@@ -71,7 +71,7 @@ impl Holds {
     }
 
     /// A thread of this rank stopped on a page.
-    pub(super) fn on_stop(&mut self, page: PageId, thread: ThreadId) {
+    pub(crate) fn on_stop(&mut self, page: PageId, thread: ThreadId) {
         let held = |hold: &&mut Running| hold.page != page && hold.threads.contains(&thread);
         for hold in self.running.iter_mut().filter(held) {
             hold.stops += 1;
@@ -80,7 +80,7 @@ impl Holds {
     }
 
     /// Threads that were stopped go on.
-    pub(super) fn on_resume(&mut self, threads: &[ThreadId], now: Instant) {
+    pub(crate) fn on_resume(&mut self, threads: &[ThreadId], now: Instant) {
         for hold in self.running.iter_mut().filter(|hold| !hold.stopped.is_empty()) {
             let before = hold.stopped.len();
             hold.stopped.retain(|thread| !threads.contains(thread));
@@ -91,12 +91,12 @@ impl Holds {
     }
 
     /// When the first hold ends, if nothing else happens.
-    pub(super) fn next_end(&self) -> Option<Instant> {
+    pub(crate) fn next_end(&self) -> Option<Instant> {
         self.running.iter().map(|hold| hold.end(self.time)).min()
     }
 
     /// A page whose hold time is over.
-    pub(super) fn pop_ended(&mut self, now: Instant) -> Option<PageId> {
+    pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<PageId> {
         let at = self.running.iter().position(|hold| hold.end(self.time) <= now)?;
         let hold = self.running.remove(at);
         self.doublings = if hold.is_extended() && hold.at_most <= now {

@@ -1,3 +1,4 @@
+use crate::settings::PeerProfile;
 use thiserror::Error;
 
 /// Why the shared heap could not do what it was asked for.
@@ -47,4 +48,10 @@ pub enum HeapError {
     /// The rank shares nothing any more.
     #[error("this rank has left the job")]
     Left,
+    /// Ranks of another family share pages and nothing else.
+    #[error("not with foreign ranks (DSM_PEER={})", profile.as_str())]
+    ForeignRanks {
+        /// How the ranks speak.
+        profile: PeerProfile,
+    },
 }

@@ -61,7 +61,10 @@ impl Rank {
             host: "localhost".to_owned(),
             address: listener.local_addr().unwrap(),
         });
-        let job = Job { id: JobId(1), key: Some(JobKey([9; 32])), rank, nodes: nodes.collect() };
+        // Foreign ranks know no key.
+        let is_foreign = environment.iter().any(|(variable, _)| *variable == "DSM_PEER");
+        let key = (!is_foreign).then_some(JobKey([9; 32]));
+        let job = Job { id: JobId(1), key, rank, nodes: nodes.collect() };
         let (mut supervisor, socket) = UnixStream::pair().unwrap();
         supervisor.write_all(&frame::encode(&job)).unwrap();
         let listener = &listeners[usize::from(rank)];
