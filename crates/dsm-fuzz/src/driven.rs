@@ -2,7 +2,7 @@ use crate::targets::{LIMITS, SPACE};
 use dsm_core::wire::{self, HEADER_BYTES, Limits};
 use dsm_core::{
     Access, Answer, BarrierKind, Call, CallId, Config, Engine, Hold, Input, ObjectId, Output,
-    PageId, Rank, Space, Task,
+    PageId, Placement, Rank, Space, Task,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -46,8 +46,9 @@ impl Driven {
         let nodes = 2 + u16::from(take() % 3);
         let rank = Rank(u16::from(take()) % nodes);
         let hold = if take() > 127 { Hold::None } else { Hold::Timed };
+        let placement = Placement::ALL[usize::from(take()) % Placement::ALL.len()];
         // Few words, so that the same are spoken of again.
-        let space = Space { nodes, page_words: 2, ..SPACE };
+        let space = Space { nodes, placement, page_words: 2, ..SPACE };
         let engine = Engine::new(Config { rank, space, hold });
         let (lent, served) = (BTreeSet::new(), VecDeque::new());
         Self { bytes, rank, space, engine, calls: 0, lent, served }
@@ -122,7 +123,7 @@ impl Driven {
         let nodes = self.space.nodes;
         let from = Rank((self.rank.0 + 1 + u16::from(self.take()) % (nodes - 1)) % nodes);
         let mut header = [0; HEADER_BYTES];
-        header[0] = 1 + self.take() % 11;
+        header[0] = 1 + self.take() % KINDS;
         header[1] = self.take();
         let rank = self.take();
         let speaks_for_itself = header[0] == ASK && !rank.is_multiple_of(4);
@@ -179,7 +180,8 @@ impl Driven {
     }
 }
 
-/// Kinds of messages, as the wire has them.
+/// Kinds of messages, as the wire has them, and how many there are or may come to be.
+const KINDS: u8 = 13;
 const GRANT: u8 = 3;
 const ASK: u8 = 8;
 const ANSWER: u8 = 9;

@@ -128,10 +128,10 @@ fn machine_files() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-/// Ranks, rank, hold; then a page or word, what happens to it, and what more there is to say.
+/// Ranks, rank, hold, placement; then a page or word, what happens to it, and what more there is to say.
 fn histories() -> Vec<Vec<u8>> {
     // On two ranks or three; what hold times there are.
-    let (two, three, held, free) = (0, 1, 1, 200);
+    let (two, three, held, free, cyclic) = (0, 1, 1, 200, 0);
     let fault = |page, write| vec![page, u8::from(write)];
     let hold_over = |page| vec![page, 2];
     let acquire = |word, write| vec![word, 4 + u8::from(write)];
@@ -151,8 +151,9 @@ fn histories() -> Vec<Vec<u8>> {
     let reclaim = |page, pages| hear([0, 9, 0, 0, page, 0, pages]);
     let (zero, attached, to_write) = (0x23, 0x13, 3);
     let (token_of_2, token_of_3) = (4 + 2, 4 + 3);
-    let history =
-        |nodes, rank, hold, events: &[Vec<u8>]| [vec![nodes, rank, hold], events.concat()].concat();
+    let history = |nodes, rank, hold, events: &[Vec<u8>]| {
+        [vec![nodes, rank, hold, cyclic], events.concat()].concat()
+    };
     vec![
         history(three, 0, free, &[fault(0, true), request(0, true)]),
         history(three, 0, held, &[fault(1, true), grant(1, attached, 1), hold_over(1)]),
