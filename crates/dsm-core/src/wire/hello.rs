@@ -22,7 +22,7 @@ pub const HELLO_BYTES: usize = 80;
 /// | 24 | 8 | bytes of the area |
 /// | 32 | 8 | bytes of the heap |
 /// | 40 | 8 | placement of the area: 0 cyclic, 1 block, 2 random |
-/// | 48 | 32 | key of the job |
+/// | 48 | 32 | key of the job; zeros in a job without one |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Its protocol version.
@@ -43,7 +43,7 @@ pub struct Hello {
     pub heap: u64,
     /// How the pages of its area are placed.
     pub placement: Placement,
-    /// The secret of its job.
+    /// The secret of its job; zeros if it has none.
     pub key: [u8; 32],
 }
 
