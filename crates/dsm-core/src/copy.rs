@@ -289,10 +289,11 @@ impl Copies {
         if !self.planted.is(Mutant::LentForever) {
             self.held.remove(&token);
         }
+        // The token before its pages: it is lent there when all are, and leaves with the first of them.
+        self.drain_while(token, keep, home, out);
         if keep == Access::None {
             self.unpin_carried(token, out);
         }
-        self.drain_while(token, keep, home, out);
         let copy = self.copy(token, home);
         if copy.state.access() > Access::None && !self.planted.is(Mutant::RelendForgotten) {
             self.open(token, copy, home, out);

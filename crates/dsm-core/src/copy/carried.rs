@@ -128,7 +128,7 @@ impl Copies {
         self.carried.pinned.remove(&page);
     }
 
-    /// The lock is free: the pages that wait for that go, before the token does.
+    /// The lock is free: the pages that wait for that go.
     pub(super) fn unpin_carried(&mut self, token: PageId, out: &mut Outputs) {
         if self.planted.is(Mutant::PinForgotten) {
             return;
