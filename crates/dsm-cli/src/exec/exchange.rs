@@ -148,20 +148,16 @@ impl Worker {
     }
 
     fn accept(&mut self) {
-        match self.listener.accept() {
-            Ok((stream, from)) => {
-                if stream.set_nonblocking(true).is_err() {
-                    return;
-                }
-                let reader = ContributionReader::new(self.nodes);
-                let since = Instant::now();
-                let guest = Guest { stream, from, since, reader, contributed: false, told: 0 };
-                self.guests.insert(self.arrivals, guest);
-                self.arrivals += 1;
-            }
-            // Who knocked is gone again, or comes again when there are descriptors.
-            Err(_) => (),
+        // Who knocked may be gone again, or comes again when there are descriptors.
+        let Ok((stream, from)) = self.listener.accept() else { return };
+        if stream.set_nonblocking(true).is_err() {
+            return;
         }
+        let reader = ContributionReader::new(self.nodes);
+        let since = Instant::now();
+        let guest = Guest { stream, from, since, reader, contributed: false, told: 0 };
+        self.guests.insert(self.arrivals, guest);
+        self.arrivals += 1;
     }
 
     fn on_guest(&mut self, number: u64) {

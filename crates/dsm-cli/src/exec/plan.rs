@@ -151,6 +151,7 @@ impl Plan {
             format!("program: {}", lines.join(" ")),
             format!("directory: {}", bytes(&self.program.directory)),
         ];
+        lines.extend(self.profiles.describe().map(|profiles| format!("profiles: {profiles}")));
         let variables = self.program.environment.iter();
         lines.extend(variables.map(|(name, value)| {
             format!("environment: {}={}", String::from_utf8_lossy(name), bytes(value))

@@ -119,6 +119,14 @@ impl Profiles {
         self.wrap.is_some() || self.launch == LaunchName::Ete7
     }
 
+    /// For people; nothing for a job of dsm's own words.
+    pub(crate) fn describe(self) -> Option<String> {
+        let Self { launch, wrap, peer } = self;
+        let wrap = wrap.map_or("native", WrapProfile::name);
+        let all = format!("launch={} wrap={wrap} peer={}", launch.as_str(), peer.as_str());
+        self.warning().map(|_| all)
+    }
+
     /// What strangers can listen to and speak into; nothing in a job of dsm's own words.
     pub(crate) fn warning(self) -> Option<String> {
         let Self { launch, wrap, peer } = self;

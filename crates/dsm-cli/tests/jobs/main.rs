@@ -11,6 +11,8 @@ mod input;
 mod other_shell;
 mod output;
 mod pr204;
+mod pr204_launchers;
+mod pr204_wrappers;
 mod programs;
 mod refusals;
 mod stats;

@@ -65,7 +65,9 @@ impl<'a> Dialogue<'a> {
                 announced = true;
                 self.outbox.push(self.announcement().encode(profile));
             }
-            self.outbox.flush(&self.launcher).map_err(|error| self.lost(&error))?;
+            self.outbox
+                .flush(&self.launcher)
+                .map_err(|error| self.lost(words::of_error(&error)))?;
             if let Some(block) = self.receive(&mut reader, until)? {
                 break block;
             }
@@ -101,7 +103,7 @@ impl<'a> Dialogue<'a> {
             Arrival::NotYet => Ok(None),
             Arrival::End => Err(match reader.short() {
                 FormatError::Short { got, .. } if got == self.greeting_bytes(reader) => {
-                    self.lost(&io::ErrorKind::ConnectionReset.into())
+                    self.lost("it closed the connection".into())
                 }
                 short => format(short),
             }),
@@ -129,9 +131,9 @@ impl<'a> Dialogue<'a> {
         }
     }
 
-    fn lost(&self, error: &io::Error) -> ForeignError {
+    fn lost(&self, cause: String) -> ForeignError {
         let Invitation { host, port, .. } = self.invitation.clone();
-        ForeignError::Lost { host, port, cause: words::of_error(error) }
+        ForeignError::Lost { host, port, cause }
     }
 }
 
