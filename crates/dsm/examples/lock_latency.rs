@@ -4,14 +4,22 @@
 //! dsmexec machine_file lock_latency [SAMPLES [ADDRESS]]      (two ranks)
 //! ```
 //! Rank 0 alternates between a round trip *R* (as `fault_latency` has it, to rank 1 at ADDRESS, 127.0.0.1
-//! without) and what is measured, so that whatever disturbs the machine disturbs both.
+//! without) and what is measured, so that whatever disturbs the machine disturbs both. It lets rank 1 get
+//! back to its wait before each, which is no part of any of them.
+//!
+//! - *remote lock*: a lock that nobody ever took, at the other rank.
+//! - *lock and its data*: a free lock that the other rank had last, until the page that is written under it
+//!   is here to write.
+//! - *hand-over*: the same of a lock that the other rank has and this rank waits for, from its unlock on. It
+//!   needs one clock for both ranks: with ADDRESS on another machine it means nothing.
+//! - *contended hand-over*: both ranks lock and unlock as fast as they can.
 
 use dsm::Node;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -82,29 +90,34 @@ impl Bench<'_> {
         let node = self.node;
         let mut page = vec![0; node.page_bytes()];
         let (mut trips, mut locks, mut handoffs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut adds = Vec::new();
+        let (mut adds, mut passes) = (Vec::new(), Vec::new());
         let mut messages = [0; 3];
         for sample in 0..self.samples {
+            let_others_run();
             trips.push(timed(|| {
                 peer.write_all(&[TRIP; REQUEST_BYTES])?;
                 Ok(peer.read_exact(&mut page)?)
             })?);
             let sent = || node.stats().messages_sent;
             let before = sent();
+            let_others_run();
             locks.push(timed(|| Ok(node.mutex_lock(self.fresh_lock(sample))?))?);
             messages[0] += sent() - before;
             let before = sent();
             peer.write_all(&[COUNT; REQUEST_BYTES])?;
             peer.read_exact(&mut page)?;
+            let_others_run();
             handoffs.push(timed(|| self.count(sample))?);
             messages[1] += sent() - before;
             let before = sent();
+            let_others_run();
             adds.push(timed(|| {
                 // Rank 1 is home and owner of what nobody uses.
                 node.fetch_add(self.address(4 * sample + 3) + 64, 1)?;
                 Ok(())
             })?);
             messages[2] += sent() - before;
+            passes.push(self.hand_over(peer, &mut page, sample)?);
         }
         let cached = self.cached()?;
         let (barriers, contended) = self.together(peer)?;
@@ -114,11 +127,44 @@ impl Bench<'_> {
         line(&mut out, "round trip R", &mut trips, r, "")?;
         line(&mut out, "remote lock", &mut locks, r, &per(messages[0]))?;
         line(&mut out, "lock and its data", &mut handoffs, r, &per(messages[1]))?;
+        line(&mut out, "hand-over", &mut passes, r, "from unlock to data")?;
         line(&mut out, "fetch_add at owner", &mut adds, r, &per(messages[2]))?;
         line(&mut out, "barrier of two", &mut [barriers], r, "")?;
         line(&mut out, "contended hand-over", &mut [contended], r, "with its data")?;
         writeln!(out, "{cached}")?;
         Ok(())
+    }
+
+    /// How long a lock and its data take from the unlock there to here, where it is waited for.
+    fn hand_over(
+        &self,
+        peer: &mut TcpStream,
+        page: &mut [u8],
+        sample: usize,
+    ) -> Result<Duration, Box<dyn Error>> {
+        peer.write_all(&[HOLD; REQUEST_BYTES])?;
+        peer.read_exact(page)?;
+        self.count(sample)?;
+        let here = now()?;
+        let mut unlocked = [0; size_of::<u64>()];
+        peer.read_exact(&mut unlocked)?;
+        let there = Duration::from_nanos(u64::from_ne_bytes(unlocked));
+        here.checked_sub(there).ok_or_else(|| "the ranks have different clocks".into())
+    }
+
+    /// The other side of it: has the lock until the other rank waits for it, long since.
+    fn hold(&self, peer: &mut TcpStream, page: &[u8], sample: usize) -> Outcome {
+        let (lock, data) = self.used_lock(sample % LOCKS);
+        self.node.mutex_lock(lock)?;
+        data.store(data.load(SeqCst) + 1, SeqCst);
+        peer.write_all(page)?;
+        let begun = Instant::now();
+        while begun.elapsed() < HELD {
+            std::thread::yield_now();
+        }
+        let unlocked = u64::try_from(now()?.as_nanos())?;
+        self.node.mutex_unlock(lock)?;
+        Ok(peer.write_all(&unlocked.to_ne_bytes())?)
     }
 
     /// Locks that are here already, and how many messages they cost.
@@ -171,7 +217,7 @@ impl Bench<'_> {
     fn answer(&self, peer: &mut TcpStream) -> Outcome {
         let page = vec![0; self.node.page_bytes()];
         let mut request = [0; REQUEST_BYTES];
-        let mut counted = 0;
+        let (mut counted, mut held) = (0, 0);
         // Until rank 0 has measured enough.
         loop {
             peer.read_exact(&mut request)?;
@@ -181,11 +227,28 @@ impl Bench<'_> {
                     self.count(counted)?;
                     counted += 1;
                 }
+                HOLD => {
+                    self.hold(peer, &page, held)?;
+                    held += 1;
+                    continue;
+                }
                 _ => (),
             }
             peer.write_all(&page)?;
         }
     }
+}
+
+/// Long enough for what the last exchange left to do; whoever waits for the next one spins or sleeps.
+fn let_others_run() {
+    let begun = Instant::now();
+    while begun.elapsed() < QUIET {
+        std::thread::yield_now();
+    }
+}
+
+fn now() -> Result<Duration, Box<dyn Error>> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?)
 }
 
 fn timed(body: impl FnOnce() -> Outcome) -> Result<Duration, Box<dyn Error>> {
@@ -228,6 +291,10 @@ const REQUEST_BYTES: usize = 16;
 const TRIP: u8 = 1;
 const TOGETHER: u8 = 2;
 const COUNT: u8 = 3;
+const HOLD: u8 = 4;
+/// How long a lock is held that the other rank waits for.
+const HELD: Duration = Duration::from_micros(100);
+const QUIET: Duration = Duration::from_micros(20);
 /// So many locks are used again and again.
 const LOCKS: usize = 16;
 const CACHED: u32 = 1_000_000;
