@@ -39,11 +39,11 @@ pub(crate) fn pointer<T>(body: impl FnOnce() -> Result<usize, Failure>) -> *mut 
 
 /// Does something in the job.
 pub(crate) fn in_job<T>(act: impl FnOnce(&Node) -> T) -> Result<T, Failure> {
-    with_node(act).ok_or_else(
-        || {
-            if is_forked_child() { Failure::Forked } else { Failure::NotJoined }
-        },
-    )
+    match with_node(act) {
+        Some(done) => Ok(done),
+        None if is_forked_child() => Err(Failure::Forked),
+        None => Err(Failure::NotJoined),
+    }
 }
 
 /// Does something with the object at a pointer; `what` completes "cannot".

@@ -20,3 +20,8 @@ mod call;
 mod deadline;
 mod error;
 mod node;
+
+/// The program's `malloc` may be held up by a signal handler of the program that waits for a page, which this library
+/// must bring without it.
+#[global_allocator]
+static ALLOCATOR: dsm::Allocator = dsm::Allocator;

@@ -15,6 +15,7 @@ compile_error!("dsm-mem needs Linux");
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("dsm-mem needs 64-bit addresses");
 
+mod allocator;
 mod faults;
 mod fence;
 mod fork;
@@ -34,6 +35,7 @@ mod uffd;
 mod userfault;
 mod words;
 
+pub use allocator::Allocator;
 pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
 pub use fork::is_forked_child;
 pub use operation::Operation;

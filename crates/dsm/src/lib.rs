@@ -65,6 +65,10 @@
 //! A lock that a thread has already, or whose rank has left the job, panics. There is no poisoning: a guard that is
 //! dropped by a panic unlocks, and leaves the value as it is.
 //!
+//! A program whose signal handlers touch shared memory may be interrupted in the middle of an allocation, and then the
+//! thread that brings the page must not wait for the same allocator. [`Allocator`] is one that never waits; libdsm has
+//! it, and a program in Rust makes it its `#[global_allocator]` if it has such handlers.
+//!
 //! The methods of [`Node`] that take addresses as `usize` are what all this is made of, and the C interface. They know
 //! nothing of types: used on the memory of a typed value, they break what its type promises.
 #![forbid(unsafe_code)]
@@ -91,7 +95,9 @@ pub use counters::Stats;
 pub use dsm_core::Access;
 pub use dsm_derive::{Shareable, ZeroIsNone};
 pub use dsm_mem::shared::{Ref, Shareable, ZeroIsNone};
-pub use dsm_mem::{FaultsError, Finding, RegionError, Word, WordsError, is_forked_child, probe};
+pub use dsm_mem::{
+    Allocator, FaultsError, Finding, RegionError, Word, WordsError, is_forked_child, probe,
+};
 pub use dsm_net::rendezvous::RendezvousError;
 pub use heap::HeapError;
 pub use launch::{JobError, StreamError};
