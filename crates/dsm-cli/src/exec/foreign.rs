@@ -4,6 +4,7 @@
 mod desk;
 mod guest_thread;
 mod route;
+pub(super) mod tether;
 
 pub(crate) use desk::Desk;
 pub(crate) use guest_thread::{By, GuestThread};

@@ -34,6 +34,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use crew::{Crew, Mailbox, Verbosity};
 use event::Event;
+use foreign::tether;
 use launch::{Fault, Stop};
 use options::Options;
 use plan::{Plan, PlanError};
@@ -91,6 +92,10 @@ pub fn hosts_of_machine_file(bytes: &[u8]) -> Result<Vec<String>, String> {
 /// Runs dsmexec with these arguments, argv\[0\] included, and gives its exit code.
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> process::ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|first| first == tether::FLAG) {
+        return tether::run(arguments.into_iter().skip(2));
+    }
     let options = match Options::try_parse_from(arguments) {
         Ok(options) => options,
         Err(error) => {

@@ -225,9 +225,11 @@ fn route(
         None => Wrapper::Perhaps(&beside),
     };
     let known = match options.ssh {
-        // Where ssh goes anyway, names are ssh's business.
-        SshUse::Always => BTreeMap::new(),
-        SshUse::Auto | SshUse::Never => locate(places.iter().map(|place| place.host.as_str())),
+        // Where ssh goes anyway, names are ssh's business, unless hosts are to connect to this one.
+        SshUse::Always if profiles.wrap.is_none() => BTreeMap::new(),
+        SshUse::Always | SshUse::Auto | SshUse::Never => {
+            locate(places.iter().map(|place| place.host.as_str()))
+        }
     };
     let ranks = places.into_iter().enumerate().map(|(rank, place)| {
         let found = known.get(&place.host).cloned().or_else(|| at_sight(&place.host));

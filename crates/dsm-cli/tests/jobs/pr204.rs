@@ -173,6 +173,16 @@ fn foreign_ranks_end_together() {
 }
 
 #[test]
+fn foreign_ranks_do_not_outlive_a_dsmexec_that_is_killed() {
+    let place = Place::local(2);
+    let script = "echo program $$; exec tail -f /dev/null";
+    let mut running = place.start(&foreign("--wrap=seed", &[]), &["sh", "-c", script]);
+    let programs = Watched::last_words(&running.await_stdout("program", 2));
+    running.signal(Signal::KILL);
+    Watched::assert_gone_within(&programs, GONE);
+}
+
+#[test]
 fn the_environment_and_directory_reach_foreign_ranks_here() {
     let place = Place::local(2);
     std::fs::create_dir(place.path("a b")).unwrap();

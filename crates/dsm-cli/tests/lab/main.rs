@@ -12,4 +12,5 @@ mod harness;
 mod harness_test;
 mod memory;
 mod over_ssh;
+mod pr204;
 mod valgrind;

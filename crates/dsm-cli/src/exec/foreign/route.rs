@@ -1,11 +1,11 @@
 use super::desk::Seat;
+use super::tether;
 use crate::exec::machine_file::Place;
 use dsm_net::launch::Lookup;
 use dsm_net::pr204::WrapProfile;
 use shlex::bytes::try_quote;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use thiserror::Error;
@@ -71,19 +71,16 @@ impl ForeignRoute {
     /// The command that starts the wrapper for the rank of this seat.
     pub(crate) fn command(&self, seat: &Seat, program: &Lookup, args: &[Vec<u8>]) -> Command {
         let words = self.words(seat, program, args);
-        let mut command = match &self.host {
-            Host::Here(path) => Command::new(path),
-            Host::Ssh(_) => Command::new(&words[0]),
+        let Host::Here(path) = &self.host else {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            return command;
         };
-        command.arg0(&words[0]).args(&words[1..]);
-        if let Host::Here(_) = self.host {
-            let pairs = program.environment.iter();
-            command
-                .envs(
-                    pairs.map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))),
-                )
-                .current_dir(OsStr::from_bytes(&program.directory));
-        }
+        let pairs = program.environment.iter();
+        let mut command = tether::command(path, &words);
+        command
+            .envs(pairs.map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value))))
+            .current_dir(OsStr::from_bytes(&program.directory));
         command
     }
 
