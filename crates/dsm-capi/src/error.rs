@@ -1,6 +1,6 @@
 //! What C learns of a failure: an errno value, and words kept per thread.
 
-use dsm::{CallError, HeapError, JoinError, RendezvousError, SyncError};
+use dsm::{CallError, HeapError, JobError, JoinError, RendezvousError, StreamError, SyncError};
 use libc::{
     EAGAIN, EALREADY, EBUSY, ECONNABORTED, EDEADLK, EEXIST, EINVAL, EIO, ENOMEM, ENOTCONN, ENOTSUP,
     EOVERFLOW, EPERM, EPROTO, ETIMEDOUT, c_char, c_int,
@@ -151,7 +151,11 @@ fn of_join(error: &JoinError) -> c_int {
         JoinError::Setting(_) => EINVAL,
         JoinError::Region(_) => ENOMEM,
         JoinError::Faults(_) | JoinError::Foreign(_) => ENOTSUP,
-        JoinError::Rendezvous(RendezvousError::Missing { .. }) => ETIMEDOUT,
+        JoinError::Rendezvous(RendezvousError::Missing { .. })
+        | JoinError::Job(
+            JobError::Block { source: StreamError::Late { .. }, .. }
+            | JobError::Ask { source: StreamError::Late { .. }, .. },
+        ) => ETIMEDOUT,
         JoinError::Job(_) | JoinError::Rendezvous(RendezvousError::Refused { .. }) => EPROTO,
         JoinError::Rendezvous(_) => ECONNABORTED,
         JoinError::System { .. } => EIO,

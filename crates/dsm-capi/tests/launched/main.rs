@@ -104,6 +104,7 @@ fn a_block_that_does_not_come_is_waited_for_and_no_longer() {
         "not complete after 1 s: the stream ended after 100 of 2088 bytes of the launch block";
     let said = rank.wait();
     assert!(said.out.contains(cause), "{said:?}");
+    assert!(said.out.starts_with("refused: errno 110: "), "ETIMEDOUT: {said:?}");
     assert_eq!(said.code, Some(3), "{said:?}");
 }
 
