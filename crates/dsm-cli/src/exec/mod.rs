@@ -162,7 +162,10 @@ fn run_job(crew: &mut Crew<'_>, options: &Options) -> (ExitCode, Option<String>)
     let (code, why) = match launch::prepare(crew) {
         Ok(starts) => {
             let (verdict, tally) = supervise::supervise(crew, starts);
-            if options.stats {
+            if options.stats && plan.profiles.wrap.is_some() {
+                crew.printer
+                    .note("--stats: a foreign dsmwrap tells nothing of what its rank has done");
+            } else if options.stats {
                 tally.lines().into_iter().for_each(|line| crew.printer.note(line));
             }
             match verdict.blamed() {

@@ -64,7 +64,7 @@ fn another_version_of_dsmwrap_is_told_by_its_number() {
     let (_place, ended) = through(&shell, &[], &["true"]);
     ended.assert_code(78).assert_stderr(&[
         "dsmexec: rank 0 (other): dsmwrap 9.9 there speaks launch protocol 99, dsmexec ",
-        " speaks 1 (and 1 more rank there)",
+        &format!(" speaks {} (and 1 more rank there)", dsm_net::launch::VERSION),
     ]);
 }
 

@@ -12,7 +12,9 @@ if how == "exit": sys.exit("no licence")
 pause, held = socket.socketpair()
 if how == "absent": pause.recv(1)
 words = sys.argv[3:]
-launcher = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+at = (sys.argv[1], int(sys.argv[2]))
+if how == "beside": silent = [socket.create_connection(at) for _ in range(20)]
+launcher = socket.create_connection(at)
 def number(value): return struct.pack("<i", value)
 bound = socket.socket()
 bound.bind(("127.0.0.1", 0))
@@ -90,15 +92,15 @@ fn wrappers_that_have_announced_themselves_are_programs_whatever_they_do() {
 }
 
 #[test]
-fn strangers_that_only_knock_do_not_take_a_wrappers_place() {
+fn strangers_that_knock_or_say_nothing_do_not_take_a_wrappers_place() {
     let place = Place::local(1);
-    let script = format!(
-        "python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2]))).close()' \"$@\"; exec python3 -c '{WRAPPER}' \"$@\""
-    );
+    let knock =
+        "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2]))).close()";
+    let script = format!("python3 -c '{knock}' \"$@\"; exec python3 -c '{WRAPPER}' \"$@\"");
     place.script("wrapper", &script);
     for form in FORMS {
         let (wrap, told) = (format!("--wrap={form}"), format!("FORM={form}"));
-        let options = [&wrap, "--wrap-command=./wrapper", "-x", "HOW=well", "-x", &told];
+        let options = [&wrap, "--wrap-command=./wrapper", "-x", "HOW=beside", "-x", &told];
         assert_eq!(place.run(&options, &["true"]).assert_code(0).lines().len(), 1);
     }
 }

@@ -17,10 +17,17 @@ pub(crate) struct Desk {
     nodes: u16,
     /// Closed when the wrapper has announced itself: nobody else is expected.
     listener: Option<TcpListener>,
-    guest: Option<TcpStream>,
+    /// Whoever has connected; then only who has announced itself.
+    guests: Vec<Guest>,
+    manners: Manners,
+}
+
+/// A connection: the wrapper's, or that of a stranger who will not say the right thing.
+#[derive(Debug)]
+struct Guest {
+    stream: TcpStream,
     reader: AnnouncementReader,
     outbox: Outbox,
-    manners: Manners,
 }
 
 /// What the wrapper of one rank is told on its command line.
@@ -94,9 +101,7 @@ impl Desk {
             seat: Seat { rank, at, tokens },
             nodes,
             listener: Some(listener),
-            guest: None,
-            reader: AnnouncementReader::new(profile, nodes),
-            outbox: Outbox::default(),
+            guests: Vec::new(),
             manners: Manners::Expected,
         })
     }
@@ -110,39 +115,39 @@ impl Desk {
     }
 
     /// What to wait for, if anything.
-    pub(super) fn wanted<T>(&self, who: T) -> Option<Wanted<'_, T>> {
-        if let Some(guest) = &self.guest {
-            let out = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-            return Some(Wanted(who, guest.as_fd(), PollFlags::IN | out));
-        }
-        self.listener.as_ref().map(|listener| Wanted(who, listener.as_fd(), PollFlags::IN))
+    pub(super) fn wanted<T: Copy>(&self, who: T) -> impl Iterator<Item = Wanted<'_, T>> {
+        let listener = self.listener.iter();
+        let listener = listener.map(move |it| Wanted(who, it.as_fd(), PollFlags::IN));
+        listener.chain(self.guests.iter().map(move |guest| {
+            let out = if guest.outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            Wanted(who, guest.stream.as_fd(), PollFlags::IN | out)
+        }))
     }
 
-    /// The listener or the connection is ready; gives the announcement when it is complete.
+    /// The listener or a connection is ready; gives the announcement when it is complete.
     ///
     /// # Errors
     /// If the wrapper breaks its profile.
     pub(super) fn on_ready(&mut self) -> Result<Option<Announcement>, DeskError> {
-        if self.guest.is_none() {
-            self.accept()?;
-        }
-        self.flush();
-        while let Some(guest) = &self.guest {
-            let mut buffer = [0; MACHINE_BYTES];
-            if self.manners != Manners::Expected {
-                // What it says now is for nobody.
-                if read(guest, &mut buffer) == Arrival::End {
-                    self.guest = None;
-                }
-                return Ok(None);
+        self.accept()?;
+        for mut guest in std::mem::take(&mut self.guests) {
+            // A program that is not of the family may end without having read anything.
+            if guest.outbox.flush(&guest.stream).is_err() {
+                continue;
             }
-            let room = self.reader.wanted().min(buffer.len());
-            match read(guest, &mut buffer[..room]) {
-                Arrival::NotYet => return Ok(None),
-                Arrival::End => self.on_early_end()?,
-                Arrival::Bytes(bytes) => {
-                    if let Some(announcement) = self.reader.push(bytes)? {
-                        return self.on_announced(announcement).map(Some);
+            match self.manners {
+                Manners::Expected => match guest.hear()? {
+                    Heard::Nothing => self.guests.push(guest),
+                    Heard::End => (),
+                    Heard::Announcement(announcement) => {
+                        return self.on_announced(guest, announcement).map(Some);
+                    }
+                },
+                // What it says now is for nobody.
+                Manners::Announced | Manners::Told => {
+                    let ended = read(&guest.stream, &mut [0; MACHINE_BYTES]) == Arrival::End;
+                    if !ended && !self.is_done_with(&guest) {
+                        self.guests.push(guest);
                     }
                 }
             }
@@ -153,17 +158,32 @@ impl Desk {
     /// Tells the wrapper, or the program it has become, who the ranks are.
     pub(super) fn tell(&mut self, block: &LaunchBlock) {
         self.manners = Manners::Told;
-        self.outbox.push(self.profile.answer(block));
-        self.flush();
+        let Some(mut guest) = self.guests.pop() else { return };
+        guest.outbox.push(self.profile.answer(block));
+        if guest.outbox.flush(&guest.stream).is_ok() && !self.is_done_with(&guest) {
+            self.guests.push(guest);
+        }
+    }
+
+    /// Other launchers close the connection too, where the wrapper keeps it from the program.
+    fn is_done_with(&self, guest: &Guest) -> bool {
+        let told = self.manners == Manners::Told && guest.outbox.is_empty();
+        told && self.profile == WrapProfile::Rank
     }
 
     fn accept(&mut self) -> Result<(), DeskError> {
         let Some(listener) = &self.listener else { return Ok(()) };
         match listener.accept() {
-            Ok((guest, _)) => {
-                guest.set_nonblocking(true)?;
-                self.outbox.push(self.profile.greeting(self.seat.rank, self.nodes));
-                self.guest = Some(guest);
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                let reader = AnnouncementReader::new(self.profile, self.nodes);
+                let mut outbox = Outbox::default();
+                outbox.push(self.profile.greeting(self.seat.rank, self.nodes));
+                if self.guests.len() == MAX_GUESTS {
+                    // Who has been silent for longest is no wrapper.
+                    self.guests.remove(0);
+                }
+                self.guests.push(Guest { stream, reader, outbox });
                 Ok(())
             }
             // Who knocked is gone again.
@@ -172,7 +192,11 @@ impl Desk {
         }
     }
 
-    fn on_announced(&mut self, announcement: Announcement) -> Result<Announcement, DeskError> {
+    fn on_announced(
+        &mut self,
+        guest: Guest,
+        announcement: Announcement,
+    ) -> Result<Announcement, DeskError> {
         let (found, expected) = (announcement.tokens, self.seat.tokens);
         if self.profile == WrapProfile::Ref && found != expected {
             return Err(DeskError::Tokens { found, expected });
@@ -182,29 +206,39 @@ impl Desk {
         }
         self.manners = Manners::Announced;
         self.listener = None;
+        self.guests = vec![guest];
         Ok(announcement)
     }
+}
 
-    fn on_early_end(&mut self) -> Result<(), DeskError> {
-        self.guest = None;
-        self.outbox.clear();
-        match self.reader.short() {
-            // Somebody looked what port this is: the wrapper is still to come.
-            FormatError::Short { got: 0, .. } => Ok(()),
-            short => Err(short.into()),
-        }
-    }
+/// What a connection has brought.
+#[derive(Debug)]
+enum Heard {
+    Nothing,
+    Announcement(Announcement),
+    End,
+}
 
-    fn flush(&mut self) {
-        let Some(guest) = &self.guest else { return self.outbox.clear() };
-        if self.outbox.flush(guest).is_err() {
-            // A program that is not of the family ends without having read anything.
-            self.outbox.clear();
-            self.guest = None;
-        }
-        let done = self.manners == Manners::Told && self.outbox.is_empty();
-        if done && self.profile == WrapProfile::Rank {
-            self.guest = None;
+impl Guest {
+    fn hear(&mut self) -> Result<Heard, DeskError> {
+        let mut buffer = [0; MACHINE_BYTES];
+        loop {
+            let room = self.reader.wanted().min(buffer.len());
+            match read(&self.stream, &mut buffer[..room]) {
+                Arrival::NotYet => return Ok(Heard::Nothing),
+                Arrival::Bytes(bytes) => {
+                    if let Some(announcement) = self.reader.push(bytes)? {
+                        return Ok(Heard::Announcement(announcement));
+                    }
+                }
+                Arrival::End => {
+                    return match self.reader.short() {
+                        // Somebody looked what port this is: the wrapper is still to come.
+                        FormatError::Short { got: 0, .. } => Ok(Heard::End),
+                        short => Err(short.into()),
+                    };
+                }
+            }
         }
     }
 }
@@ -215,3 +249,6 @@ fn is_passing(error: &io::Error) -> bool {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
     )
 }
+
+/// Connections that are kept until the wrapper has announced itself.
+const MAX_GUESTS: usize = 8;
