@@ -57,6 +57,9 @@ pub(crate) struct Service {
     leader_is_called: AtomicBool,
     /// How long to look for events before sleeping.
     spin: Duration,
+    /// What keeps the driver's thread from doing so, and the leaders.
+    of_driver: Mutex<Restraint>,
+    of_leaders: Mutex<Restraint>,
 }
 
 impl Service {
@@ -89,6 +92,8 @@ impl Service {
             is_led: AtomicBool::new(false),
             leader_is_called: AtomicBool::new(false),
             spin,
+            of_driver: Mutex::default(),
+            of_leaders: Mutex::default(),
         });
         calls.serve_by(&service);
         Ok(service)
@@ -110,17 +115,11 @@ impl Service {
             driver.adopt_thread();
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
-        let mut restraint = Restraint::default();
         let complete = loop {
             if let Some(driver) = self.driver().take_if(|driver| driver.is_complete()) {
                 break driver;
             }
-            let spun = match restraint.allows() {
-                true => self.spin(&mut events, Waits::Driver),
-                false => Spun::Nothing,
-            };
-            restraint.learn(spun);
-            if spun != Spun::Found {
+            if !self.spin(&mut events, Waits::Driver) {
                 self.sleep(&self.bed, &mut events, None);
             }
             self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
@@ -203,7 +202,7 @@ impl Service {
                 parker.expect_by_leader(false);
                 return Led::Late;
             }
-            if self.spin(&mut events, Waits::Leader) != Spun::Found {
+            if !self.spin(&mut events, Waits::Leader) {
                 let left =
                     deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 // A signal handler can only come in here, where nothing was taken.
@@ -269,33 +268,33 @@ impl Service {
 
     /// Looks for events for a short time without sleeping, as long as nobody else wants the processor:
     /// to wake one that idles takes longer than most answers.
-    fn spin(&self, events: &mut Vec<epoll::Event>, who: Waits) -> Spun {
-        if self.spin.is_zero() {
-            return Spun::Nothing;
-        }
-        let on = match who {
-            Waits::Driver => &self.bed,
-            Waits::Leader => &*self.epoll,
+    fn spin(&self, events: &mut Vec<epoll::Event>, who: Waits) -> bool {
+        let (on, restraint, tolerated) = match who {
+            Waits::Driver => (&self.bed, &self.of_driver, UNDISTURBED),
+            Waits::Leader => (&*self.epoll, &self.of_leaders, TURN),
         };
         let begun = Instant::now();
+        if self.spin.is_zero() || !restraint.lock().expect(POISONED).allows(begun) {
+            return false;
+        }
         let mut now = begun;
-        let mut is_alone = true;
+        let mut lost = Duration::ZERO;
         loop {
             self.sleep(on, events, Some(&AT_ONCE));
+            if lost > tolerated {
+                restraint.lock().expect(POISONED).on_disturbed(lost, now);
+            }
             if !events.is_empty() {
-                return Spun::Found;
+                return true;
             }
-            if !is_alone {
-                return Spun::Disturbed;
-            }
-            let is_over = now - begun >= self.spin;
+            let is_over = lost > UNDISTURBED || now - begun >= self.spin;
             if is_over || (who == Waits::Driver && self.is_led.load(SeqCst)) {
-                return Spun::Nothing;
+                return false;
             }
             let before = Instant::now();
             rustix::thread::sched_yield();
             now = Instant::now();
-            is_alone = now - before <= UNDISTURBED;
+            lost = now - before;
         }
     }
 
@@ -349,15 +348,6 @@ enum Waits {
     Leader,
 }
 
-/// What came of looking for events without sleeping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spun {
-    Found,
-    Nothing,
-    /// Others wanted the processor.
-    Disturbed,
-}
-
 /// How a lead ended.
 enum Led<T> {
     Given(T),
@@ -371,3 +361,5 @@ const EVENTS_AT_ONCE: usize = 64;
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// A yield that takes longer let somebody else run.
 const UNDISTURBED: Duration = Duration::from_micros(4);
+/// What another rank on the same processor takes to answer: a leader gives way to it gladly.
+const TURN: Duration = Duration::from_micros(100);
