@@ -14,6 +14,7 @@ pub use situation::{CopyContent, CopyEvent, CopySituation, CopyState, Which};
 #[cfg(feature = "mutants")]
 pub use tokens::{Lent, TokenEvent, TokenSituation, TokenState};
 
+use crate::homes::Homes;
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
@@ -36,6 +37,7 @@ pub(crate) struct Copies {
     space: Space,
     holds: bool,
     planted: Planted,
+    pub(crate) homes: Homes,
     pages: BTreeMap<PageId, Copy>,
     /// Requests sent and not granted yet.
     pending: BTreeMap<PageId, Access>,
@@ -81,6 +83,7 @@ impl Copies {
             space,
             holds,
             planted,
+            homes: Homes::new(rank, space, planted),
             pages: BTreeMap::new(),
             pending: BTreeMap::new(),
             held: BTreeSet::new(),

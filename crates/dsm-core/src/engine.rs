@@ -10,12 +10,14 @@ use crate::cond::{Conds, Waiter};
 use crate::copy::{Copies, Demand, Errand, State};
 use crate::directory::{Directory, HomeCopy};
 use crate::gathering::Gatherings;
+use crate::homes::Touch;
 use crate::io::{Call, Input, Output, Outputs, Task, Violation};
-use crate::message::{Ask, CallId, Message};
+use crate::message::{Answer, Ask, CallId, Message};
 use crate::mutant::{Mutant, Planted};
 use crate::runs::Runs;
 use crate::semaphore::Semaphores;
 use crate::{Access, ObjectId, PageId, Rank, Space};
+use alloc::vec::Vec;
 
 /// What an engine is told at its birth; equal on all ranks but for `rank`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,11 @@ impl Engine {
             Input::Message { from, message } => self.on_message(from, message, &mut out),
             Input::Call { id, call } => self.on_call(id, call, &mut out),
             Input::Served { asker, id, answer } => out.answer(asker, id, answer),
-            Input::HoldOver { page } => self.copies.on_hold_over(page, self.home(page), &mut out),
+            Input::HoldOver { page } => {
+                if let Some(home) = self.home(page) {
+                    self.copies.on_hold_over(page, home, &mut out);
+                }
+            }
             Input::PeerLost { .. } if self.planted.is(Mutant::PeerLossIgnored) => {}
             Input::PeerLost { rank } => {
                 out.push(Output::Fail { violation: Violation::PeerLost { rank } });
@@ -137,14 +143,15 @@ impl Engine {
     /// What this rank's threads may do with `page`.
     #[must_use]
     pub fn access(&self, page: PageId) -> Access {
-        self.copies.state(page, self.home(page)).access()
+        let state = |home| self.copies.state(page, home).access();
+        self.home(page).map_or(Access::None, state)
     }
 
     /// Whether the content of `page` may arrive now: it was asked for and nothing is held.
     /// A driver asks before it lets a peer's bytes into the page.
     #[must_use]
     pub fn awaits_content(&self, page: PageId) -> bool {
-        self.copies.awaits_content(page, self.home(page))
+        self.home(page).is_some_and(|home| self.copies.awaits_content(page, home))
     }
 
     /// Whether some demand may be waiting for a hold time to end: only then does its end matter at once.
@@ -153,17 +160,20 @@ impl Engine {
         self.copies.has_deferred_demands()
     }
 
-    /// The rank that keeps the directory entry of `page`.
+    /// The rank that keeps the directory entry of `page`; `None` if it is the rank that touches the page
+    /// first, and this one has not been told which.
     #[must_use]
-    pub fn home(&self, page: PageId) -> Rank {
-        self.space.home(page)
+    pub fn home(&self, page: PageId) -> Option<Rank> {
+        self.copies.homes.home(page)
     }
 
     fn on_fault(&mut self, page: PageId, access: Access, out: &mut Outputs) {
         if page.0 >= self.space.pages || access == Access::None {
             return out.push(Output::Fail { violation: Violation::BadFault { page, access } });
         }
-        self.copies.on_fault(page, access, self.home(page), out);
+        if let Some(home) = self.copies.homes.touch(page, Touch::Fault(access), out) {
+            self.copies.on_fault(page, access, home, out);
+        }
     }
 
     fn on_call(&mut self, id: CallId, call: Call, out: &mut Outputs) {
@@ -171,7 +181,7 @@ impl Engine {
             Call::Barrier(kind) => self.barrier.on_call(id, kind, out),
             Call::Acquire { object, access } => {
                 let token = self.space.token(object);
-                self.copies.on_fault(token, access, self.home(token), out);
+                self.copies.on_fault(token, access, self.space.home(token), out);
             }
             Call::Carry { object, page, access } => {
                 self.copies.on_carry(self.space.token(object), page, access);
@@ -179,33 +189,57 @@ impl Engine {
             Call::Surrender { object, keep } => {
                 let token = self.space.token(object);
                 assert!(self.copies.is_lent(token), "what is surrendered was lent: lock {object}");
-                self.copies.on_surrender(token, keep, self.home(token), out);
+                self.copies.on_surrender(token, keep, self.space.home(token), out);
             }
             Call::Probe { object, access } => self.calls.on_probe(id, object, access, out),
             Call::Ask { object, ask } => {
-                let page = self.space.page_of(object);
-                let home = self.home(page);
-                if let Some(task) = operation(object, ask)
-                    && self.copies.is_sole(page, home)
-                {
-                    self.calls.begin(id, ask, self.rank);
-                    let errand = Errand::Operate { asker: self.rank, id, task };
-                    return self.copies.on_own_errand(page, errand, home, out);
+                if let Some(task) = operation(object, ask) {
+                    return self.operate(id, object, ask, task, out);
                 }
                 let serves = match ask {
                     Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner => COORDINATOR,
-                    _ => home,
+                    _ => self.space.home_of(object),
                 };
                 self.calls.on_ask(id, object, ask, serves, out);
             }
             Call::Free { owner, object } => {
                 self.calls.on_ask(id, object, Ask::BlockFree, owner, out);
             }
+            Call::Home { page } => {
+                let answer = self.home(page).map_or(Answer::NotTaken, Answer::Owner);
+                out.push(Output::Answered { id, answer });
+            }
             Call::Prefetch { first, pages, access } => {
                 for page in (first.0..first.0 + pages).map(PageId) {
                     if self.access(page) < access {
                         self.on_fault(page, access, out);
                     }
+                }
+            }
+        }
+    }
+
+    /// A thread of this rank has an operation run on a word: here, if this rank may write the page without
+    /// asking, or else by way of the page's home.
+    fn operate(&mut self, id: CallId, object: ObjectId, ask: Ask, task: Task, out: &mut Outputs) {
+        let page = self.space.page_of(object);
+        let touch = Touch::Operation { id, object, ask };
+        let Some(home) = self.copies.homes.touch(page, touch, out) else { return };
+        if self.copies.is_sole(page, home) {
+            self.calls.begin(id, ask, self.rank);
+            let errand = Errand::Operate { asker: self.rank, id, task };
+            return self.copies.on_own_errand(page, errand, home, out);
+        }
+        self.calls.on_ask(id, object, ask, home, out);
+    }
+
+    /// The home of a page is known now: does what waited for that.
+    fn on_home_known(&mut self, page: PageId, waiting: Vec<Touch>, out: &mut Outputs) {
+        for touch in waiting {
+            match touch {
+                Touch::Fault(access) => self.on_fault(page, access, out),
+                Touch::Operation { id, object, ask } => {
+                    self.on_call(id, Call::Ask { object, ask }, out);
                 }
             }
         }
@@ -225,6 +259,8 @@ impl Engine {
     ) -> Result<(), &'static str> {
         match message {
             Message::Request { page, access } => {
+                self.require_page(page)?;
+                self.presume(page, from, message, out);
                 self.require_home(page)?;
                 let home_copy = match self.copies.state(page, self.rank) {
                     State::Fresh if !self.planted.is(Mutant::FreshMistaken) => HomeCopy::Fresh,
@@ -247,7 +283,7 @@ impl Engine {
             }
             Message::Grant { page, right, epoch, payload } => {
                 self.require_page(page)?;
-                let home = self.home(page);
+                let home = self.home(page).ok_or("a grant answers a request under way")?;
                 self.copies.on_grant(page, (right, epoch, payload), home, out)
             }
             Message::BarrierArrive { kind, epoch } => {
@@ -274,6 +310,12 @@ impl Engine {
                     .forget(self.space.first_object(first), self.space.first_object(end));
                 self.copies.on_reclaim(first, pages, out)
             }
+            Message::Claim { page } => self.copies.homes.on_claim(from, page, out),
+            Message::Home { page, home } => {
+                let waiting = self.copies.homes.on_home(from, page, home, out)?;
+                self.on_home_known(page, waiting, out);
+                Ok(())
+            }
             Message::Reclaimed { first } => {
                 if self.rank != COORDINATOR {
                     return Err("a run is reclaimed for the coordinator");
@@ -290,7 +332,6 @@ impl Engine {
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
         let page = self.space.page_of(object);
-        let home = self.home(page);
         if let Some(task) = operation(object, ask) {
             return self.on_operation(Asked { from, asker, object }, ask, task, out);
         }
@@ -300,7 +341,7 @@ impl Engine {
         let serves = match ask {
             Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner => COORDINATOR,
             Ask::BlockFree | Ask::Inspect { .. } => self.rank,
-            _ => home,
+            _ => self.space.home(page),
         };
         if serves != self.rank {
             return Err("a rank asks who serves the object");
@@ -342,7 +383,9 @@ impl Engine {
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
         let page = self.space.page_of(object);
-        let home = self.home(page);
+        let Waiter { rank, id } = asker;
+        self.presume(page, from, Message::Ask { asker: rank, id, object, ask }, out);
+        let home = self.home(page).ok_or("an operation comes to the page's home, or from there")?;
         let is_ours = self.rank == home;
         if from != home && (asker.rank != from || !is_ours) {
             return Err("an operation comes from its asker to the page's home, or from there");
@@ -352,7 +395,6 @@ impl Engine {
             let errand = Errand::Operate { asker: asker.rank, id: asker.id, task };
             return self.copies.on_errand(page, errand, home, out);
         }
-        let Waiter { rank, id } = asker;
         let rank = self.planted.bend(Mutant::AskerForgotten, rank, self.rank);
         out.send(owner, Message::Ask { asker: rank, id, object, ask }, None);
         Ok(())
@@ -366,16 +408,23 @@ impl Engine {
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
         self.require_page(page)?;
-        let home = self.home(page);
-        if from != home {
-            return Err("a demand comes from the page's home");
-        }
+        let home = self.home(page).filter(|home| *home == from);
+        let home = home.ok_or("a demand comes from the page's home")?;
         self.copies.on_demand(page, demand, home, usize::from(self.space.nodes) + 1, out)
     }
 
     fn require_home(&self, page: PageId) -> Result<(), &'static str> {
         self.require_page(page)?;
-        if self.home(page) == self.rank { Ok(()) } else { Err("it goes to the page's home") }
+        match self.home(page) {
+            Some(home) if home == self.rank => Ok(()),
+            _ => Err("it goes to the page's home"),
+        }
+    }
+
+    /// A rank takes this one for the home of a page.
+    fn presume(&mut self, page: PageId, from: Rank, message: Message, out: &mut Outputs) {
+        let waiting = self.copies.homes.presume(page, from, message);
+        self.on_home_known(page, waiting, out);
     }
 
     fn require_page(&self, page: PageId) -> Result<(), &'static str> {

@@ -100,6 +100,11 @@ pub enum Call {
         /// The word the block begins at.
         object: ObjectId,
     },
+    /// Which rank is home to a page: [`Answer::Owner`], or [`Answer::NotTaken`] if this rank does not know.
+    Home {
+        /// The page.
+        page: PageId,
+    },
     /// Start bringing pages here that no thread waits for. No answer.
     Prefetch {
         /// The first page.

@@ -20,6 +20,7 @@ mod directory;
 mod engine;
 mod gathering;
 mod guests;
+mod homes;
 mod io;
 mod message;
 mod mutant;
@@ -50,6 +51,7 @@ pub use {
     directory::{Asker, HomeEvent, HomeSituation, HomeState, Owner},
     engine::Situation,
     gathering::{GatheringEvent, GatheringSituation},
+    homes::{ClaimSituation, Claimed, Knowledge, Named},
     runs::{RunEvent, RunSituation},
     semaphore::{SemaphoreEvent, SemaphoreSituation, SemaphoreValue},
 };

@@ -87,6 +87,18 @@ pub enum Message {
         /// How many.
         pages: u64,
     },
+    /// To the registrar of a page: a thread here wants to touch it, and this rank does not know its home.
+    Claim {
+        /// The page.
+        page: PageId,
+    },
+    /// Registrar to who claimed a page: where its home is.
+    Home {
+        /// The page.
+        page: PageId,
+        /// The first rank that claimed it.
+        home: Rank,
+    },
     /// To the coordinator: what this rank is home to of these pages is zero again.
     Reclaimed {
         /// The first page.

@@ -144,6 +144,20 @@ mutants! {
     /// Of those that wait behind a writer, the one that came last is served first.
     QueueReversed,
 
+    // Homes of pages that the first rank claims.
+    /// A registrar names everybody who claims a page its home.
+    ClaimGranted,
+    /// A registrar tells who claims a page second that it is the home itself.
+    HomeMisnamed,
+    /// A registrar forgets that it touched a page itself.
+    TouchUnlisted,
+    /// Only the first claim of a page is answered.
+    ClaimUnanswered,
+    /// Of what waits for a page's home, the first is done and the others are lost.
+    TouchForgotten,
+    /// A rank that is asked for a page before it is told to be the home says that it is not.
+    PresumptionRefused,
+
     // The barrier.
     /// The barrier opens when all ranks but one are there.
     BarrierShort,

@@ -1,7 +1,7 @@
 use core::fmt;
 
-/// Which rank is home to which page of the area of `dsm_init`; equal on all ranks, so that all of them agree
-/// without a message. The heap's pages are always placed cyclically.
+/// Which rank is home to which page of the area of `dsm_init`; equal on all ranks, so that all of them agree,
+/// but for first-touch without a message. The heap's pages are always placed cyclically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Placement {
     /// Page `i` at rank `i` modulo the number of ranks.
@@ -13,11 +13,14 @@ pub enum Placement {
     /// SplitMix64 gives after the seed `i` (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
     /// Generators", OOPSLA 2014).
     Random,
+    /// Each page at the rank that touches it first. Page `i` is registered at rank `i` modulo the number of
+    /// ranks, which is the home of the objects in it.
+    FirstTouch,
 }
 
 impl Placement {
     /// Every placement, in the order of their codes.
-    pub const ALL: [Self; 3] = [Self::Cyclic, Self::Block, Self::Random];
+    pub const ALL: [Self; 4] = [Self::Cyclic, Self::Block, Self::Random, Self::FirstTouch];
 
     /// Its number on the wire.
     #[must_use]
@@ -38,6 +41,7 @@ impl Placement {
             Self::Cyclic => "cyclic",
             Self::Block => "block",
             Self::Random => "random",
+            Self::FirstTouch => "first-touch",
         }
     }
 
@@ -47,10 +51,10 @@ impl Placement {
         Self::ALL.into_iter().find(|placement| placement.as_str() == name)
     }
 
-    /// The rank, `0..nodes`, at which page `page` of an area of `pages` is placed.
+    /// The rank, `0..nodes`, at which page `page` of an area of `pages` is placed, or registered.
     pub(crate) fn place(self, page: u64, pages: u64, nodes: u64) -> u64 {
         match self {
-            Self::Cyclic => page % nodes,
+            Self::Cyclic | Self::FirstTouch => page % nodes,
             Self::Block => {
                 let (short, longer) = (pages / nodes, pages % nodes);
                 let in_longer = longer * (short + 1);
@@ -157,6 +161,6 @@ mod tests {
             assert_eq!(Placement::of_code(placement.code()), Some(placement));
             assert_eq!(Placement::named(placement.as_str()), Some(placement));
         }
-        assert_eq!((Placement::of_code(3), Placement::named("Block")), (None, None));
+        assert_eq!((Placement::of_code(4), Placement::named("Block")), (None, None));
     }
 }

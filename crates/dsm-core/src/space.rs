@@ -25,7 +25,8 @@ impl Space {
         Self { nodes, pages, area_pages: pages, page_words: 512, placement: Placement::Cyclic }
     }
 
-    /// The rank that keeps the directory entry of a page or token.
+    /// The rank that keeps the directory entry of a page or token; of a page that is
+    /// [claimed](Self::is_claimed), the rank that registers its home.
     #[must_use]
     pub fn home(&self, page: PageId) -> Rank {
         let page = self.object_of(page).map_or(page, |object| self.page_of(object));
@@ -37,7 +38,13 @@ impl Space {
         Rank(u16::try_from(home).expect("a home is one of the ranks"))
     }
 
-    /// The rank that serves the object at a word: the home of the word's page.
+    /// Whether a page's home is the rank that claims it first, at its registrar.
+    #[must_use]
+    pub fn is_claimed(&self, page: PageId) -> bool {
+        self.placement == Placement::FirstTouch && page.0 < self.area_pages
+    }
+
+    /// The rank that serves the object at a word: the home of the word's page, or its registrar.
     #[must_use]
     pub fn home_of(&self, object: ObjectId) -> Rank {
         self.home(self.page_of(object))

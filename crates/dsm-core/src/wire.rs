@@ -96,6 +96,12 @@ pub fn encode(message: &Message, limits: &Limits) -> [u8; HEADER_BYTES] {
         Message::Reclaim { first, pages } => {
             fields = Fields { kind: RECLAIM, page: first.0, have: pages, ..fields };
         }
+        Message::Claim { page } => {
+            fields = Fields { kind: CLAIM, page: page.0, ..fields };
+        }
+        Message::Home { page, home } => {
+            fields = Fields { kind: HOME, rank: home.0, page: page.0, ..fields };
+        }
         Message::Reclaimed { first } => {
             fields = Fields { kind: RECLAIMED, page: first.0, ..fields };
         }
@@ -149,6 +155,11 @@ pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, W
             let pages = below("pages", fields.have, space.pages - first + 1)?;
             Message::Reclaim { first: PageId(first), pages }
         }
+        CLAIM => Message::Claim { page: claimed_page(&fields, space)? },
+        HOME => Message::Home {
+            page: claimed_page(&fields, space)?,
+            home: rank_of(fields.rank, limits)?,
+        },
         RECLAIMED => Message::Reclaimed { first: PageId(below("page", fields.page, space.pages)?) },
         other => return Err(unknown("kind", other)),
     };
@@ -308,6 +319,13 @@ fn barrier_of(code: u8) -> Result<BarrierKind, WireError> {
     }
 }
 
+/// A page whose home is the rank that claims it first; there is none with most placements.
+fn claimed_page(fields: &Fields, space: &Space) -> Result<PageId, WireError> {
+    let page = PageId(fields.page);
+    let claimed = if space.is_claimed(PageId(0)) { space.area_pages } else { 0 };
+    below("page", page.0, claimed).map(PageId)
+}
+
 fn rank_of(rank: u16, limits: &Limits) -> Result<Rank, WireError> {
     below("rank", rank.into(), limits.space.nodes.into())?;
     Ok(Rank(rank))
@@ -346,6 +364,8 @@ const ASK: u8 = 8;
 const ANSWER: u8 = 9;
 const RECLAIM: u8 = 10;
 const RECLAIMED: u8 = 11;
+const CLAIM: u8 = 12;
+const HOME: u8 = 13;
 
 #[cfg(test)]
 mod tests {
@@ -358,7 +378,7 @@ mod tests {
         pages: 100,
         area_pages: 60,
         page_words: 512,
-        placement: Placement::Cyclic,
+        placement: Placement::FirstTouch,
     };
     const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
@@ -382,6 +402,8 @@ mod tests {
         all.extend(asks::every_answer().map(|answer| Message::Answer { id, answer }));
         all.push(Message::Reclaim { first: PageId(60), pages: 40 });
         all.push(Message::Reclaimed { first: PageId(99) });
+        all.push(Message::Claim { page: PageId(59) });
+        all.push(Message::Home { page: PageId(59), home: Rank(3) });
         let (page, right) = (PageId(51_299), Right::Modified);
         all.push(Message::Grant { page, right, epoch, payload: Payload::Zero });
         all

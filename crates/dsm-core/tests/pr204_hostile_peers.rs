@@ -86,7 +86,7 @@ fn refuses(profile: Profile, said: &[Message]) {
     let refused = |output: &Output| {
         matches!(output, Output::Fail { rank: Rank(0), reason: Reason::Broke { .. } })
     };
-    assert!(outputs.iter().any(refused), "{said:?} gives {outputs:?}");
+    assert!(outputs.iter().any(refused), "{last:?} gives {outputs:?}");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_cannot_be_names_the_peer() {
     // Page 1 is here already.
     refuses(Profile::Bcast, &[page(1, 1)]);
     refuses(Profile::Bcast, &[Message::Finalize, Message::Finalize]);
-    refuses(Profile::Bcast, &vec![page(2, 1); 100]);
+    refuses(Profile::Bcast, &vec![page(2, 1); (1 << 20) + 1]);
     // Page 0 is with the rank that asks, nothing was asked for, and the source is this rank.
     refuses(Profile::Seed8, &[request(0, 0)]);
     refuses(Profile::Seed8, &[page(1, 0)]);

@@ -9,7 +9,7 @@ mod cluster;
 mod words;
 
 use cluster::Cluster;
-use dsm_core::{Access, BarrierKind, Call, CallId, Hold, Input, Output, Space};
+use dsm_core::{Access, BarrierKind, Call, CallId, Hold, Input, Output, Placement, Space};
 use std::path::Path;
 use words::{message_of, say_message, say_output};
 
@@ -19,7 +19,7 @@ fn every_scenario_goes_as_written() {
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 26, "scenarios are missing: {files:?}");
+    assert!(files.len() >= 27, "scenarios are missing: {files:?}");
     let wrong: Vec<_> = files.iter().filter_map(|file| check(file).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -69,12 +69,17 @@ fn play(text: &str) -> Result<String, String> {
     Ok(played)
 }
 
-/// `ranks 3, pages 1, hold timed`, and perhaps `, heap 3` for as many pages behind the others.
+/// `ranks 3, pages 1, hold timed`, and perhaps `, heap 3` for as many pages behind the others, and a
+/// placement of those that are not.
 fn setting(line: &str) -> Option<Cluster> {
     let line = line.replace(',', "");
     let words: Vec<_> = line.split(' ').collect();
     let ["ranks", nodes, "pages", pages, "hold", hold, ref rest @ ..] = words[..] else {
         return None;
+    };
+    let (rest, placement) = match rest {
+        [rest @ .., name] if Placement::named(name).is_some() => (rest, Placement::named(name)?),
+        rest => (rest, Placement::Cyclic),
     };
     let heap: u64 = match *rest {
         [] => 0,
@@ -88,7 +93,7 @@ fn setting(line: &str) -> Option<Cluster> {
     };
     let area_pages = pages.parse().ok()?;
     let space = Space::of_pages(nodes.parse().ok()?, area_pages + heap);
-    Some(Cluster::new(Space { area_pages, ..space }, hold))
+    Some(Cluster::new(Space { area_pages, placement, ..space }, hold))
 }
 
 fn happen(cluster: &mut Cluster, event: &str) -> Option<Vec<Output>> {

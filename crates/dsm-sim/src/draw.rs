@@ -40,7 +40,11 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
     Setup {
         pages,
         heap,
-        placement: Placement::Cyclic,
+        // Drawn already, as it were: what follows from a seed stays as it is.
+        placement: match (nodes + pages + most_ops) % 4 {
+            3 => Placement::FirstTouch,
+            _ => Placement::Cyclic,
+        },
         scripts: scripts.into_iter().map(shared).collect(),
         hold,
         arrival: rng.pick(&[Arrival::Whole, Arrival::Split]),

@@ -25,6 +25,8 @@ pub(crate) fn say_message(message: &Message) -> String {
         }
         Message::Answer { id, answer } => format!("answer t{}: {answer:?}", id.0),
         Message::Reclaim { first, pages } => format!("reclaim {pages} pages from p{first}"),
+        Message::Claim { page } => format!("claim p{page}"),
+        Message::Home { page, home } => format!("home of p{page} is rank {home}"),
         Message::Reclaimed { first } => format!("reclaimed from p{first}"),
     }
 }

@@ -74,15 +74,27 @@ pub const WORLDS: &[NamedWorld] = &[
     world("2-runs-lock", 1, "h1 l0 j u0 k l0 u0 | l0 u0 h1 l0 j u0 k l0 u0").heap(2),
     world("2-prefetch", 1, "R0 w0 | W0 r0"),
     world("3-runs", 1, "h1 j k | h1 j k | y h1 k").heap(2),
-    world("2x4-block", 4, "w0 r1 w3 | r1 w2 m3>0").placed(Placement::Block).held(),
-    world("2x3-random", 3, "w0 r1 w2 | m2>0 w1").placed(Placement::Random).held(),
+    world("2x4-block", 4, "w0 r3 | m3>0").placed(Placement::Block).held(),
+    world("2x3-random", 3, "w0 r1 | m2>0").placed(Placement::Random).held(),
     world("3-lock-block", 4, "l1 w1 u1 | l1 w1 u1 | l1 r1 u1 o3").placed(Placement::Block),
+    world("3-touch", 3, "w2 | w2 | r2").placed(Placement::FirstTouch),
+    world("3-touch-threads", 3, "o2 / r2 w2 | W2 o2 | ").placed(Placement::FirstTouch),
+    world("2-touch-lock", 2, "l1 w0 u1 l1 w0 u1 | l1 w0 u1 r1")
+        .placed(Placement::FirstTouch)
+        .held(),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("3x1-lost", 1, "w0 r0 | r0 w0 / x | w0"),
     world("4x1", 1, "w0 | r0 | w0 | r0"),
     world("3x1-long", 1, "r0 w0 r0 | w0 r0 w0 | r0 w0 r0").held(),
     world("3x2-hold", 2, "w0 r1 | w1 | r0 w1").held().on_request(),
+    world("3-touch-held", 3, "w2 r2 | r2 | w2").placed(Placement::FirstTouch).held().on_request(),
+    world("3-touch-real", 3, "w2 | r2 w2 | r2 w2")
+        .placed(Placement::FirstTouch)
+        .held()
+        .split()
+        .batched()
+        .on_request(),
     world("2x1-batched", 1, "r0 w0 / w0 | w0 / r0").batched().on_request(),
     world("3x2", 2, "w0 r1 | w1 r0 | r0 w1").on_request(),
     world("3x1-threads", 1, "r0 / w0 | w0 / r0 | r0 w0").on_request(),

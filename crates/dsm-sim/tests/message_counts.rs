@@ -3,22 +3,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use dsm_core::Rank;
+use dsm_core::{Placement, Rank};
 use dsm_sim::{Setup, World, scripts};
 
 /// On `nodes` ranks, after what is `before`, one operation sends so many messages: `1:w0` is rank 1
 /// storing to page 0, `1:l0_u0` is rank 1 locking and unlocking.
 fn check(nodes: u16, before: &str, operation: &str, messages: u64) {
+    check_placed(Placement::Cyclic, nodes, before, operation, messages);
+}
+
+fn check_placed(placement: Placement, nodes: u16, before: &str, operation: &str, messages: u64) {
     let idle = vec![""; nodes.into()].join("|");
     let setup = Setup::new(4, &idle).unwrap();
-    let mut world = World::new(Setup { heap: 4, ..setup });
+    let mut world = World::new(Setup { heap: 4, placement, ..setup });
     for word in before.split_whitespace() {
         perform(&mut world, word);
     }
     assert_eq!(
         perform(&mut world, operation),
         messages,
-        "{nodes} ranks: {before}, then {operation}"
+        "{nodes} ranks, {placement}: {before}, then {operation}"
     );
 }
 
@@ -43,6 +47,40 @@ fn a_read_miss_costs_two_messages_from_the_home_and_three_from_another_owner() {
     // The requester is the home: nobody has to be asked who owns the page.
     check(3, "1:w0", "0:r0", 2);
     check(4, "1:w0 2:r0", "3:r0", 3);
+}
+
+/// With block, pages 0 and 1 of four are at rank 0.
+#[test]
+fn a_miss_costs_what_the_home_of_its_page_makes_of_it() {
+    let check = |before, operation, messages| {
+        check_placed(Placement::Block, 2, before, operation, messages);
+    };
+    check("", "0:w1", 0);
+    check("", "1:w1", 2);
+    check("", "1:w2", 0);
+}
+
+/// Page 2 is registered at rank 2.
+#[test]
+fn a_first_touch_costs_a_claim_and_its_answer_and_nothing_at_the_registrar() {
+    let check = |before, operation, messages| {
+        check_placed(Placement::FirstTouch, 4, before, operation, messages);
+    };
+    check("", "2:w2", 0);
+    check("", "0:w2", 2);
+    check("0:r2", "0:w2", 0);
+    check("", "0:o2", 2);
+    check("", "0:R2", 2);
+    // Who comes later has to find the home, once.
+    check("0:w2", "1:r2", 4);
+    check("0:w2", "2:r2", 2);
+    check("0:w2 1:w2", "0:r2", 2);
+    check("0:w2 1:w2", "3:r2", 5);
+    check("0:w2 1:r2 0:w2", "1:r2", 2);
+    // Objects are at the registrar whoever is home to the page.
+    check("0:w2", "1:l2_u2", 2);
+    check("0:w2", "2:l2_u2", 0);
+    check("0:w2", "2:v2", 0);
 }
 
 #[test]

@@ -271,7 +271,7 @@ mod tests {
         }
         assert_eq!(check("DSM_BASE", "8192").map(|s| s.base), Ok(8192));
         let error = check("DSM_PLACEMENT", "Block").unwrap_err();
-        assert_eq!(error.expected(), "cyclic, block or random");
+        assert_eq!(error.expected(), "cyclic, block, random or first-touch");
         let block = check("DSM_PLACEMENT", "block").map(|s| s.placement);
         assert_eq!(block, Ok(Placement::Block));
         assert!(check("DSM_FAULT", "maybe").is_err());

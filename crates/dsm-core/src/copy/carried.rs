@@ -52,7 +52,9 @@ impl Copies {
     pub(crate) fn ask_for_carried(&mut self, token: PageId, access: Access, out: &mut Outputs) {
         let pages = self.carried.pages.get(&token).cloned().unwrap_or_default();
         for Carry { page, access: needed, .. } in pages {
-            let (home, access) = (self.space.home(page), needed.min(access));
+            // Where its home is not known yet, it is asked for already.
+            let Some(home) = self.homes.home(page) else { continue };
+            let access = needed.min(access);
             if self.state(page, home).access() < access && !self.pending.contains_key(&page) {
                 self.on_fault(page, access, home, out);
             }
@@ -135,9 +137,11 @@ impl Copies {
         }
         let pages = self.carried.pages.get(&token).cloned().unwrap_or_default();
         for Carry { page, .. } in pages {
-            if self.carried.pinned.remove(&page) {
+            if self.carried.pinned.remove(&page)
+                && let Some(home) = self.homes.home(page)
+            {
                 self.held.remove(&page);
-                self.drain(page, self.space.home(page), out);
+                self.drain(page, home, out);
             }
         }
     }

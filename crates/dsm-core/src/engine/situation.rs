@@ -12,6 +12,7 @@ use crate::copy::{
 };
 use crate::directory::{HomeCopy, HomeSituation};
 use crate::gathering::GatheringSituation;
+use crate::homes::ClaimSituation;
 use crate::runs::RunSituation;
 use crate::semaphore::SemaphoreSituation;
 use crate::{Ask, Call, Engine, Epoch, Input, Message, ObjectId, Outputs, PageId, Rank, Space};
@@ -41,6 +42,8 @@ pub enum Situation {
     Operation(OperationSituation),
     /// A run of the heap that nobody uses any more.
     Reclaim(ReclaimSituation),
+    /// Something is said about the home of a page that is its first toucher's.
+    Claim(ClaimSituation),
     /// Something is asked of a rank that does not serve it.
     Misdirected,
 }
@@ -52,6 +55,13 @@ impl Engine {
     pub fn situation(&self, input: &Input) -> Option<Situation> {
         if let Some(barrier) = self.barrier.situation(self.rank, input) {
             return Some(Situation::Barrier(barrier));
+        }
+        if let Input::Message { from, message } = input {
+            match self.copies.homes.situation(*from, message) {
+                Ok(None) => {}
+                Ok(Some(claim)) => return Some(Situation::Claim(claim)),
+                Err(_) => return Some(Situation::Misdirected),
+            }
         }
         let page = match *input {
             Input::Fault { page, .. } | Input::HoldOver { page } => page,
@@ -65,7 +75,7 @@ impl Engine {
             },
             Input::Call { .. } | Input::Served { .. } | Input::PeerLost { .. } => return None,
         };
-        let home = self.home(page);
+        let home = self.home_or_elsewhere(page);
         if self.space.is_token(page)
             && let Some(token) = self.copies.token_situation(input, home)
         {
@@ -107,8 +117,14 @@ impl Engine {
 
     fn asked(&self, from: Rank, asker: Waiter, object: ObjectId, ask: Ask) -> Option<Situation> {
         let page = self.space.page_of(object);
-        let home = self.home(page);
         if operation(object, ask).is_some() {
+            if let Some(claim) = self.copies.homes.asked(page)
+                && asker.rank == from
+                && self.home(page) != Some(from)
+            {
+                return Some(Situation::Claim(claim));
+            }
+            let home = self.home_or_elsewhere(page);
             let owner = self.directory.owner(page);
             let place = match (from == home, self.rank == home) {
                 (_, true) if asker.rank != from => OperationPlace::Stranger,
@@ -122,7 +138,7 @@ impl Engine {
             return Some(Situation::Operation(operation));
         }
         let is_run = matches!(ask, Ask::RunTake { .. } | Ask::RunGive | Ask::RunOwner);
-        let serves = if is_run { COORDINATOR } else { home };
+        let serves = if is_run { COORDINATOR } else { self.space.home(page) };
         let anywhere = matches!(ask, Ask::BlockFree | Ask::Inspect { .. });
         if asker.rank != from || (serves != self.rank && !anywhere) {
             return Some(Situation::Misdirected);
@@ -150,6 +166,12 @@ impl Engine {
         })
     }
 
+    /// Where the home of a page is not known, a copy is as anywhere but at the home.
+    fn home_or_elsewhere(&self, page: PageId) -> Rank {
+        let elsewhere = Rank(self.space.nodes);
+        self.home(page).unwrap_or(elsewhere)
+    }
+
     /// Whose engine it is.
     #[must_use]
     pub fn rank(&self) -> Rank {
@@ -165,13 +187,13 @@ impl Engine {
     /// What this rank has of a page.
     #[must_use]
     pub fn copy_state(&self, page: PageId) -> CopyState {
-        self.copies.copy_state(page, self.home(page))
+        self.copies.copy_state(page, self.home_or_elsewhere(page))
     }
 
     /// The epoch of this rank's copy of a page.
     #[must_use]
     pub fn copy_epoch(&self, page: PageId) -> Epoch {
-        self.copies.copy_epoch(page, self.home(page))
+        self.copies.copy_epoch(page, self.home_or_elsewhere(page))
     }
 }
 

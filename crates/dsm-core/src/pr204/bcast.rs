@@ -15,6 +15,9 @@ pub(super) struct Bcast {
     planted: Planted,
     /// By page.
     owners: Vec<Owners>,
+    /// Steps of all pages that do not join on yet: as many as announcements of one rank can come before
+    /// those of another.
+    ahead: usize,
     /// Pages that threads wait for, and who was asked last. `None` once that rank may have refused.
     asked: BTreeMap<PageId, Option<Rank>>,
 }
@@ -23,7 +26,7 @@ impl Bcast {
     pub(super) fn new(me: Rank, nodes: u16, pages: u64, planted: Planted) -> Self {
         let owners = |page| Owners::new(first_owner(page, nodes), planted);
         let owners = (0..pages).map(owners).collect();
-        Self { me, nodes, planted, owners, asked: BTreeMap::new() }
+        Self { me, nodes, planted, owners, ahead: 0, asked: BTreeMap::new() }
     }
 
     pub(super) fn presumed(&self, page: PageId) -> Rank {
@@ -59,7 +62,7 @@ impl Bcast {
         out.extend(told.map(|to| Output::Send { to, message }));
         if !self.planted.is(Mutant::OwnerUnnoted) {
             let me = self.me;
-            self.owners_mut(page).on_own_move(me, owner);
+            self.note_move(page, me, owner);
         }
     }
 
@@ -73,8 +76,10 @@ impl Bcast {
         out: &mut Vec<Output>,
     ) -> Result<(), &'static str> {
         if owner != from {
-            let moved = self.owners_mut(page).on_move(from, owner);
-            moved.map_err(|_| "it gives away a page again and again that it does not get")?;
+            if self.ahead >= MAX_AHEAD {
+                return Err("pages are given away again and again by ranks that do not get them");
+            }
+            self.note_move(page, from, owner);
         }
         if owner == self.me {
             self.asked.remove(&page);
@@ -104,6 +109,14 @@ impl Bcast {
         }
     }
 
+    fn note_move(&mut self, page: PageId, from: Rank, to: Rank) {
+        let owners = self.owners_mut(page);
+        let before = owners.waiting();
+        owners.on_move(from, to);
+        let after = owners.waiting();
+        self.ahead = self.ahead - before + after;
+    }
+
     fn owners_of(&self, page: PageId) -> &Owners {
         &self.owners[index(page).expect("pages are checked where they come from")]
     }
@@ -112,3 +125,6 @@ impl Bcast {
         &mut self.owners[index(page).expect("pages are checked where they come from")]
     }
 }
+
+/// Two megabytes. A rank that hears one peer and not another for minutes is cut off otherwise.
+const MAX_AHEAD: usize = 1 << 20;

@@ -19,43 +19,27 @@ pub(super) struct Owners {
     planted: Planted,
 }
 
-/// Too many steps wait: a rank announces what cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
-
 impl Owners {
     pub(super) fn new(first: Rank, planted: Planted) -> Self {
         Self { reached: first, ahead: BTreeMap::new(), planted }
     }
 
     /// The page left one rank for another.
-    pub(super) fn on_move(&mut self, from: Rank, to: Rank) -> Result<(), TooMany> {
+    pub(super) fn on_move(&mut self, from: Rank, to: Rank) {
         if self.planted.is(Mutant::LastAnnouncementWins) {
             self.reached = to;
-            return Ok(());
+            return;
         }
-        let steps = self.ahead.entry(from).or_default();
-        if steps.len() == MAX_AHEAD {
-            return Err(TooMany);
-        }
-        steps.push_back(to);
-        self.join_on();
-        Ok(())
-    }
-
-    /// The page left this rank for another. If other ranks tell lies, so that the walk does not come here,
-    /// the last step is the one to keep.
-    pub(super) fn on_own_move(&mut self, me: Rank, to: Rank) {
-        if self.on_move(me, to).is_err() {
-            self.ahead.insert(me, VecDeque::from([to]));
-        }
-    }
-
-    fn join_on(&mut self) {
+        self.ahead.entry(from).or_default().push_back(to);
         while let Some(next) = self.ahead.get_mut(&self.reached).and_then(VecDeque::pop_front) {
             self.reached = next;
         }
         self.ahead.retain(|_, steps| !steps.is_empty());
+    }
+
+    /// How many steps do not join on yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.ahead.values().map(VecDeque::len).sum()
     }
 
     /// Where to ask. `me` is this rank, which has the page not.
@@ -65,9 +49,6 @@ impl Owners {
     }
 }
 
-/// Steps of one page that one rank announced and that do not join on.
-const MAX_AHEAD: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +56,7 @@ mod tests {
     fn owners(steps: &[(u16, u16)]) -> Owners {
         let mut owners = Owners::new(Rank(0), Planted::default());
         for &(from, to) in steps {
-            owners.on_move(Rank(from), Rank(to)).unwrap();
+            owners.on_move(Rank(from), Rank(to));
         }
         owners
     }
@@ -95,9 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn steps_from_nowhere_are_bounded() {
-        let mut owners = owners(&[]);
-        let refused = (0..1000).position(|_| owners.on_move(Rank(5), Rank(6)).is_err());
-        assert_eq!(refused, Some(MAX_AHEAD));
+    fn steps_that_do_not_join_on_are_counted() {
+        assert_eq!(owners(&[(1, 2), (1, 3), (2, 0)]).waiting(), 3);
+        assert_eq!(owners(&[(1, 2), (1, 3), (2, 0), (0, 1)]).waiting(), 1);
     }
 }

@@ -21,7 +21,7 @@ pub const HELLO_BYTES: usize = 80;
 /// | 16 | 8 | first address of the region |
 /// | 24 | 8 | bytes of the area |
 /// | 32 | 8 | bytes of the heap |
-/// | 40 | 8 | placement of the area: 0 cyclic, 1 block, 2 random |
+/// | 40 | 8 | placement of the area: 0 cyclic, 1 block, 2 random, 3 first-touch |
 /// | 48 | 32 | key of the job; zeros in a job without one |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {

@@ -67,7 +67,10 @@ pub(crate) fn draw_message(space: &Space, rng: &mut Rng) -> Message {
     let later = |epoch: Epoch| Epoch(epoch.0.max(1));
     let kind = rng.pick(&[BarrierKind::Program, BarrierKind::Finalize]);
     let first = PageId(rng.below(space.pages));
-    match rng.below(15) {
+    let claimed = PageId(rng.below(space.area_pages.max(1)));
+    match rng.below(17) {
+        15 if space.is_claimed(claimed) => Message::Claim { page: claimed },
+        16 if space.is_claimed(claimed) => Message::Home { page: claimed, home: rng.rank(space) },
         0 => Message::Request { page, access: rng.access() },
         1 => {
             let (right, to) = (rng.right(), rng.rank(space));
@@ -180,6 +183,9 @@ pub(crate) fn distort(message: Message, space: &Space, rng: &mut Rng) -> Message
         }
         Message::Reclaimed { .. } if rng.below(3) == 0 => {
             Message::Reclaimed { first: PageId(rng.below(space.pages)) }
+        }
+        Message::Home { page, .. } if rng.below(3) == 0 => {
+            Message::Home { page, home: rng.rank(space) }
         }
         _ => message,
     }

@@ -69,6 +69,8 @@ pub(crate) fn say_message(message: &Message) -> String {
         }
         Message::Answer { id, answer } => format!("answer call {}, {}", id.0, say_answer(answer)),
         Message::Reclaim { first, pages } => format!("reclaim {pages} pages from {first}"),
+        Message::Claim { page } => format!("claim page {page}"),
+        Message::Home { page, home } => format!("home of page {page} is rank {home}"),
         Message::Reclaimed { first } => format!("reclaimed from {first}"),
     }
 }
@@ -115,6 +117,10 @@ pub(crate) fn message_of(text: &str) -> Option<Message> {
         }
         ["reclaim", pages, "pages", "from", first] => {
             Message::Reclaim { first: page(first)?, pages: pages.parse().ok()? }
+        }
+        ["claim", "page", p] => Message::Claim { page: page(p)? },
+        ["home", "of", "page", p, "is", "rank", r] => {
+            Message::Home { page: page(p)?, home: rank(r)? }
         }
         ["reclaimed", "from", first] => Message::Reclaimed { first: page(first)? },
         _ => return None,

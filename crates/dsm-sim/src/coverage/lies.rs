@@ -43,6 +43,7 @@ pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, super::Answe
             ask(Input::Fault { page, access });
         }
         demand(engine, page, &mut ask);
+        claim(page, &mut ask);
     }
     for object in (0..space.words().min(MOST_PAGES)).map(ObjectId) {
         for access in RIGHTS_OF_ACCESS {
@@ -68,8 +69,22 @@ fn demand(engine: &Engine, page: PageId, ask: &mut impl FnMut(Input)) {
                         ask(Input::Message { from, message });
                     }
                 }
-                _ => ask(Input::Message { from: home, message }),
+                _ => {
+                    if let Some(from) = home {
+                        ask(Input::Message { from, message });
+                    }
+                }
             }
+        }
+    }
+}
+
+/// What can be said about the home of a page, by whomever.
+fn claim(page: PageId, ask: &mut impl FnMut(Input)) {
+    for from in RANKS.map(Rank) {
+        ask(Input::Message { from, message: Message::Claim { page } });
+        for home in RANKS.map(Rank) {
+            ask(Input::Message { from, message: Message::Home { page, home } });
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod asks;
 mod barriers;
+mod claims;
 mod copies;
 mod homes;
 mod lies;
@@ -205,7 +206,8 @@ fn all() -> impl Iterator<Item = (Situation, Verdict)> {
     let barriers = barriers::all().map(|s| (Situation::Barrier(s), barriers::verdict(s)));
     let tokens = tokens::all().map(|s| (Situation::Token(s), tokens::verdict(s)));
     let asks = asks::all().into_iter().map(|s| (s, asks::verdict(s)));
-    copies.chain(tokens).chain(homes).chain(barriers).chain(asks)
+    let claims = claims::all().into_iter().map(|s| (Situation::Claim(s), claims::verdict(s)));
+    copies.chain(tokens).chain(homes).chain(claims).chain(barriers).chain(asks)
 }
 
 fn impossible(answer: Answer, why: &'static str) -> Verdict {
