@@ -111,16 +111,21 @@ impl GuestThread {
         self.finish();
     }
 
-    /// The process has ended and what it wrote is read, or others hold its pipes for too long. A program
-    /// that ended before the other ranks were there is kept for the moment when they are.
+    /// The process has ended and what it wrote is read, or others hold its pipes for too long.
     fn is_over(&self) -> bool {
         let now = Instant::now();
-        let settled = match self.exited_at {
+        let drained = self.is_drained() || self.drained_by().is_some_and(|by| by <= now);
+        drained && self.is_settled(now)
+    }
+
+    /// The process has ended and is waited for no more. A program that ended before the other ranks were
+    /// there is kept for the moment when they are.
+    fn is_settled(&self, now: Instant) -> bool {
+        match self.exited_at {
             None => false,
             Some(_) if self.kill_at.is_some() || self.phase == Phase::Running => true,
             Some(at) => !self.desk.has_announced() && at + LAST_WORD <= now,
-        };
-        settled && (self.is_drained() || self.drained_by().is_some_and(|by| by <= now))
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -156,10 +161,11 @@ impl GuestThread {
         let announced_by = self.announced_by();
         // Without a pidfd the end of a process is no event.
         let look = (self.exit.is_none() && self.exited_at.is_none()).then_some(now + LOOK);
-        let drained_by = self.drained_by().filter(|_| !self.is_drained());
-        let expected = self.exited_at.filter(|_| !self.desk.has_announced());
-        let dues =
-            [announced_by, look, drained_by, expected.map(|at| at + LAST_WORD), self.kill_at];
+        let settled = self.is_settled(now);
+        let drained_by = self.drained_by().filter(|_| settled);
+        let expected = self.exited_at.filter(|_| !settled && !self.desk.has_announced());
+        let last_word = expected.map(|at| at + LAST_WORD);
+        let dues = [announced_by, look, drained_by, last_word, self.kill_at];
         dues.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
