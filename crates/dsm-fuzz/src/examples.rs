@@ -41,6 +41,8 @@ fn headers() -> Vec<Vec<u8>> {
     let runs = [
         Message::Reclaim { first: PageId(2), pages: 2 },
         Message::Reclaimed { first: PageId(3) },
+        Message::Claim { page: PageId(1) },
+        Message::Home { page: PageId(1), home: Rank(2) },
         // A token.
         Message::Grant { page: PageId(604), right, epoch, payload: Payload::Zero },
     ];
@@ -154,6 +156,11 @@ fn histories() -> Vec<Vec<u8>> {
     let history = |nodes, rank, hold, events: &[Vec<u8>]| {
         [vec![nodes, rank, hold, cyclic], events.concat()].concat()
     };
+    let first_touch = 3;
+    let claimed =
+        |events: &[Vec<u8>]| [vec![three, 0, free, first_touch], events.concat()].concat();
+    // Page 1 is at home at rank 1.
+    let named_1 = hear([0, 12, 0, 4, 1, 0, 0]);
     vec![
         history(three, 0, free, &[fault(0, true), request(0, true)]),
         history(three, 0, held, &[fault(1, true), grant(1, attached, 1), hold_over(1)]),
@@ -231,6 +238,10 @@ fn histories() -> Vec<Vec<u8>> {
             ],
         ),
         history(two, 1, free, &[fault(3, true), reclaim(2, 2), ask(0, 14, 1), answered(6, 1, 3)]),
+        // Pages whose home is who touches them first: of page 1 here, told late, after a peer knows it.
+        claimed(&[fault(1, true), request(1, false), hear([0, 12, 0, 0, 1, 0, 0]), ask(2, 12, 1)]),
+        claimed(&[hear([0, 11, 0, 0, 0, 0, 0]), fault(0, true), fault(1, false), named_1.clone()]),
+        claimed(&[ask(2, 12, 1), named_1, answered(5, 1, 4)]),
         // Who has a lock.
         history(
             three,

@@ -127,7 +127,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 }
 
 pub(crate) const SPACE: Space =
-    Space { nodes: 4, pages: 4, area_pages: 2, page_words: 512, placement: Placement::Cyclic };
+    Space { nodes: 4, pages: 4, area_pages: 2, page_words: 512, placement: Placement::FirstTouch };
 pub(crate) const LIMITS: Limits = Limits { space: SPACE, page_bytes: 4096 };
 
 pub(crate) const OURS: Hello = Hello {
