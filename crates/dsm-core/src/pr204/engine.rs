@@ -269,7 +269,8 @@ impl Engine {
         }
     }
 
-    /// Sends a request on to whom has the page.
+    /// Sends a request on to whom has the page. If that rank has left, its source will find out, or has left
+    /// too: a request that was repeated can be older than that.
     fn forward(&mut self, page: PageId, source: Rank, out: &mut Vec<Output>) {
         if self.planted.is(Mutant::RequestDropped) {
             return;
@@ -277,7 +278,6 @@ impl Engine {
         if let Speech::Bcast(bcast) = &mut self.speech {
             bcast.forward(page, source, out);
         }
-        self.check_reachable(page, out);
     }
 
     fn on_page(
