@@ -73,7 +73,8 @@ size_t dsm_page_size(void);
 char *dsm_base(void);
 
 /* The home rank of the page that holds p, -1 if p is not shared. Page i of the area has home
- * i % DSM_NODE_NUM, unless the job was started with another placement. */
+ * i % DSM_NODE_NUM, unless the job was started with another placement; with first-touch it is the rank that touches the
+ * page first, and -1 too until this rank has touched the page, unless page i is registered here: i % DSM_NODE_NUM. */
 int dsm_home(const void *p);
 
 /* 1 if p points into shared memory, the area or the heap of dsm_malloc; else 0. */

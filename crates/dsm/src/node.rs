@@ -148,10 +148,19 @@ impl Node {
         self.region.page_bytes()
     }
 
-    /// The rank that keeps the directory entry of the page at `address`; `None` outside shared memory.
+    /// The rank that keeps the directory entry of the page at `address`; `None` outside shared memory,
+    /// and where the home is the rank that touches a page first while this one does not know which that is: it
+    /// has not touched the page, and does not register it.
     #[must_use]
     pub fn home(&self, address: usize) -> Option<u16> {
-        Some(self.space.home(self.region.page_of(address)?).0)
+        let page = self.region.page_of(address)?;
+        if !self.space.is_claimed(page) {
+            return Some(self.space.home(page).0);
+        }
+        match self.calls.call(Call::Home { page }) {
+            Ok(Answer::Owner(home)) => Some(home.0),
+            _ => None,
+        }
     }
 
     /// Whether `address` is in the shared area or in the heap.

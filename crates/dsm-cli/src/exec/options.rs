@@ -160,6 +160,8 @@ pub(crate) enum PlacementName {
     Block,
     /// By a fixed hash of the page's number.
     Random,
+    /// Where it is touched first.
+    FirstTouch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,6 +189,7 @@ impl PlacementName {
             Self::Cyclic => "cyclic",
             Self::Block => "block",
             Self::Random => "random",
+            Self::FirstTouch => "first-touch",
         }
     }
 }

@@ -10,6 +10,7 @@ mod harness;
 mod input;
 mod other_shell;
 mod output;
+mod placement;
 mod pr204;
 mod pr204_launchers;
 mod pr204_wrappers;
