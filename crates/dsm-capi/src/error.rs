@@ -2,8 +2,8 @@
 
 use dsm::{CallError, HeapError, JobError, JoinError, RendezvousError, StreamError, SyncError};
 use libc::{
-    EAGAIN, EALREADY, EBUSY, ECONNABORTED, EDEADLK, EEXIST, EINVAL, EIO, ENOMEM, ENOTCONN, ENOTSUP,
-    EOVERFLOW, EPERM, EPROTO, ETIMEDOUT, c_char, c_int,
+    EAGAIN, EALREADY, EBUSY, ECONNABORTED, EDEADLK, EEXIST, EINVAL, EIO, EMFILE, ENOMEM, ENOTCONN,
+    ENOTSUP, EOVERFLOW, EPERM, EPROTO, ETIMEDOUT, c_char, c_int,
 };
 use std::cell::RefCell;
 use std::error::Error;
@@ -150,6 +150,7 @@ fn of_join(error: &JoinError) -> c_int {
         JoinError::Again => EALREADY,
         JoinError::Setting(_) => EINVAL,
         JoinError::Region(_) => ENOMEM,
+        JoinError::Descriptors { .. } => EMFILE,
         JoinError::Faults(_) | JoinError::Foreign(_) => ENOTSUP,
         JoinError::Rendezvous(RendezvousError::Missing { .. })
         | JoinError::Job(

@@ -76,6 +76,7 @@
 mod allocation;
 mod calls;
 mod counters;
+mod descriptors;
 mod driver;
 mod fatal;
 mod heap;

@@ -1,6 +1,8 @@
 use crate::calls::{CallError, Calls};
 use crate::counters::{Counters, Stats};
+use crate::descriptors;
 use crate::driver::{Driver, Parts, VERDICT_TIMEOUT};
+use crate::fatal::Fatal;
 use crate::heap::Arena;
 use crate::launch::{Found, JobError};
 use crate::locks::Locks;
@@ -70,6 +72,16 @@ pub enum JoinError {
     /// The ranks did not meet.
     #[error(transparent)]
     Rendezvous(#[from] RendezvousError),
+    /// The process may not open as many descriptors as the job needs.
+    #[error(
+        "this process needs {needed} descriptors with those that it has, and its limit is {limit} (ulimit -n)"
+    )]
+    Descriptors {
+        /// How many it needs.
+        needed: u64,
+        /// The most it may have.
+        limit: u64,
+    },
     /// The kernel refused something.
     #[error("cannot {operation}: {source}")]
     System {
@@ -281,6 +293,7 @@ impl Node {
     fn join_job(settings: &Settings, found: &Found) -> Result<Self, JoinError> {
         settings.check_peer(found.key.is_some())?;
         found.announce(settings.peer);
+        descriptors::provide(found.nodes.len())?;
         if let Some(profile) = pr204::profile_of(settings.peer, found.nodes.len())? {
             return Self::join_foreign(settings, profile, found);
         }
@@ -330,9 +343,7 @@ impl Node {
             finalize: foreign.finalize_event(),
             hold: settings.hold,
         });
-        let driver = driver.map_err(|fatal| {
-            system("start the driver thread")(io::Error::other(fatal.to_string()))
-        })?;
+        let driver = driver.map_err(not_started)?;
         let driver = Mutex::new(Some(driver.spawn().map_err(system("start the driver thread"))?));
         found.tell(&Status::Joined { fault_engine });
         let space = space(nodes, &region, Placement::Cyclic);
@@ -380,9 +391,7 @@ impl Node {
         let driver = driver.and_then(|driver| {
             Service::new(driver, &calls, &locks, supervisor.clone(), hosts, spin)?.spawn()
         });
-        let driver = driver.map_err(|fatal| {
-            system("start the driver thread")(io::Error::other(fatal.to_string()))
-        })?;
+        let driver = driver.map_err(not_started)?;
         let driver = Mutex::new(Some(driver));
         let foreign = None;
         Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor, foreign })
@@ -414,8 +423,9 @@ impl JoinError {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
+            Self::System { source, .. } if lacks(source) => 71,
             Self::Again | Self::System { .. } => 70,
-            Self::Region(_) | Self::Faults(_) => 71,
+            Self::Region(_) | Self::Faults(_) | Self::Descriptors { .. } => 71,
             Self::Setting(_)
             | Self::Foreign(_)
             | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
@@ -492,6 +502,21 @@ fn remind(found: &Found, missing: &[Rank]) {
     line.push('\n');
     // Standard error may be closed; the wait goes on all the same.
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Why there is no driver.
+fn not_started(fatal: Fatal) -> JoinError {
+    match fatal {
+        Fatal::System { operation, source } => JoinError::System { operation, source },
+        fatal => system("start the driver thread")(io::Error::other(fatal.to_string())),
+    }
+}
+
+/// Whether the kernel has not enough of something.
+fn lacks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::NOSPC];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 fn system(operation: &'static str) -> impl FnOnce(io::Error) -> JoinError {
