@@ -249,7 +249,7 @@ fn route(
                 None => direct_route(&beside, bin.as_deref(), &title)?,
             },
             _ if let Some(profile) = profiles.wrap => {
-                let host = Host::Ssh(ssh.to(&place));
+                let host = Host::Ssh(ssh.vigilantly_to(&place));
                 let route = ForeignRoute::new(profile, host, &options.wrap_command);
                 route.check(rank, &place, environment)?;
                 Route::Foreign(route)

@@ -39,10 +39,20 @@ impl SshCommand {
         let words = shlex::split(text).filter(|words| !words.is_empty());
         let mut words = words.ok_or_else(|| SshCommandError { text: text.into() })?;
         // Of an option given twice ssh takes the first, so the user's own words win.
-        if Path::new(&words[0]).file_name() == Some(OsStr::new("ssh")) {
+        if is_ssh(&words[0]) {
             words.extend(OPTIONS.map(Into::into));
         }
         Ok(Self(words))
+    }
+
+    /// The words before those for another machine from which no dsmwrap of dsm will be heard: ssh itself
+    /// is to tell when that machine is silent.
+    pub(crate) fn vigilantly_to(&self, place: &Place) -> Vec<OsString> {
+        let mut words = self.0.clone();
+        if is_ssh(&words[0]) {
+            words.extend(VIGILANCE.map(Into::into));
+        }
+        Self(words).to(place)
     }
 
     /// The whole command for one rank. The remote login shell sees constant text, a quoted path, and
@@ -62,13 +72,17 @@ impl SshCommand {
     }
 
     /// The words before those for the other machine.
-    pub(crate) fn to(&self, place: &Place) -> Vec<OsString> {
+    fn to(&self, place: &Place) -> Vec<OsString> {
         let target = match &place.user {
             Some(user) => format!("{user}@{}", place.host),
             None => place.host.clone(),
         };
         self.0.iter().map(OsString::from).chain([target.into()]).collect()
     }
+}
+
+fn is_ssh(word: &str) -> bool {
+    Path::new(word).file_name() == Some(OsStr::new("ssh"))
 }
 
 /// In single quotes, which every shell leaves alone.
@@ -160,6 +174,8 @@ pub(crate) fn lost(gone: &Gone, leader: &str) -> (ExitCode, String) {
     }
 }
 
+/// Four seconds, as for dsmwrap's own heartbeats.
+const VIGILANCE: [&str; 4] = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=3"];
 const OPTIONS: [&str; 6] = ["-T", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"];
 
 #[cfg(test)]
@@ -187,6 +203,18 @@ mod tests {
         for text in ["", "  ", "ssh 'x"] {
             assert!(SshCommand::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn ssh_watches_a_machine_that_nobody_else_does() {
+        let check = |command: &str, words: &str| {
+            let found = SshCommand::parse(command).unwrap().vigilantly_to(&place(None, "h"));
+            assert_eq!(found.join(OsStr::new(" ")), words);
+        };
+        let options = "-T -x -o BatchMode=yes -o ConnectTimeout=10";
+        let vigilance = "-o ServerAliveInterval=1 -o ServerAliveCountMax=3";
+        check("ssh -p 1", &format!("ssh -p 1 {options} {vigilance} h"));
+        check("docker exec", "docker exec h");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Our dsmexec with wrappers of the PR204 family, and with some that cannot be trusted.
 
-use crate::harness::{Place, Running, text};
+use crate::harness::{Place, Running, Watched, text};
+use rustix::process::Signal;
+use std::time::Duration;
 
 const FORMS: [&str; 3] = ["ref", "seed", "rank"];
 
@@ -10,7 +12,9 @@ import os, socket, struct, sys
 how, form = os.environ["HOW"], os.environ["FORM"]
 if how == "exit": sys.exit("no licence")
 pause, held = socket.socketpair()
-if how == "absent": pause.recv(1)
+if how == "absent":
+    print("absent", os.getpid(), flush=True)
+    pause.recv(1)
 words = sys.argv[3:]
 at = (sys.argv[1], int(sys.argv[2]))
 if how == "beside": silent = [socket.create_connection(at) for _ in range(20)]
@@ -155,4 +159,14 @@ fn names_that_are_options_are_not_passed_on_through_ssh() {
     let place = Place::local(1);
     let ended = place.run(&["--ssh=always", "--wrap=ref", "--export=-u=1"], &["true"]);
     ended.assert_code(78).assert_stderr(&["dsmexec: -x -u: a name that begins with -"]);
+}
+
+#[test]
+fn ctrl_c_ends_wrappers_that_have_not_announced_themselves() {
+    let place = Place::local(2);
+    let mut running = wrapper(&place, "ref", "absent");
+    let wrappers = Watched::last_words(&running.await_stdout("absent", 2));
+    running.signal(Signal::INT);
+    running.wait().assert_code(130).assert_stderr(&["before any rank was started"]);
+    Watched::assert_gone_within(&wrappers, Duration::from_secs(3));
 }

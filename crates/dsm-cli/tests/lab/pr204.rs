@@ -71,3 +71,23 @@ fn a_foreign_rank_elsewhere_that_fails_ends_the_job_with_its_code() {
     assert_eq!(ended.texts(Stream::Stdout).count(), 0, "{}", ended.report());
     lab.expect_no_processes(JOB);
 }
+
+#[test]
+fn a_host_with_a_foreign_rank_that_is_gone_without_a_word_ends_the_job() {
+    let Some(mut lab) = Lab::three_hosts() else { return };
+    let wrapper = format!("--wrap-command={}", lab.program("dsmwrap"));
+    let job = lab.job(User::Ordinary, &["node3", "node2"]).options(&["--wrap=ref", &wrapper]);
+    let mut job = job.start_any(&["sh", "-c", "while sleep 0.1; do echo runs; done"]);
+    for rank in 0..2 {
+        job.wait_for_output(&format!("[Proc {rank} : "));
+    }
+    let cut = job.elapsed();
+    lab.lose_host(1);
+    let ended = job.finish(JOB);
+    ended.expect_code(75);
+    let line = ended.expect_error(&["dsmexec: ", "rank 1 (node2)", "is lost: its ssh exited"]);
+    let told = line.at.saturating_sub(cut);
+    assert!(told < Duration::from_secs(6), "told after {told:?}\n{}", ended.report());
+    println!("host of a foreign rank gone: told after {told:.2?}: {}", line.text);
+    lab.expect_no_processes(Duration::from_secs(5));
+}

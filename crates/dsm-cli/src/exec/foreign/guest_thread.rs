@@ -319,7 +319,11 @@ impl GuestThread {
             Ok(status) => How::Ended(status),
             Err(error) => How::Garbled(words::of_error(&error)),
         });
-        let said = last_line(&self.last_said);
+        // What a program says on standard error is no reason of ssh's.
+        let said = match self.phase {
+            Phase::Gathering => last_line(&self.last_said),
+            Phase::Running => String::new(),
+        };
         let rank = self.setup.rank;
         self.tell(Event::Gone { rank, gone: Gone { how, said } });
     }
