@@ -15,7 +15,7 @@ mod words;
 pub use exec::hosts_of_machine_file;
 
 /// What dsmexec itself needs of the limit on open descriptors, and a process being started.
-const DESCRIPTORS: u64 = 64;
+const DESCRIPTORS: u64 = 32;
 /// What it needs for each rank: three pipes, the process and a way to be woken.
 const DESCRIPTORS_PER_RANK: u64 = 5;
 /// What it needs besides for a rank with which it speaks by TCP: a listener and a connection.
