@@ -161,15 +161,17 @@ pub enum FaultsError {
     },
     /// The region is split into more mappings than the kernel allows.
     #[error(
-        "cannot give page {page} {access:?} access: the process is at the limit of {limit} mappings (raise it with sysctl vm.max_map_count, or use userfaultfd)"
+        "cannot give page {page} {access:?} access: the process is at the limit of {limit} mappings, and neighbouring pages of unlike access are one each (sysctl vm.max_map_count={enough} is enough for the whole area; or use userfaultfd)"
     )]
     MapCount {
         /// The page.
         page: PageId,
         /// The access it was to have.
         access: Access,
-        /// vm.max_map_count, or 0 if it cannot be read.
+        /// vm.max_map_count.
         limit: u64,
+        /// What it would have to be if every page of the area were a mapping.
+        enough: u64,
     },
     /// The threads stopped on a page cannot be woken.
     #[error("cannot resume the threads stopped on page {page}: {source}")]
@@ -276,7 +278,7 @@ impl Faults {
             Inner::Uffd(uffd) => uffd.install(page, right),
             Inner::Sigsegv(sigsegv) => sigsegv.protect(page, access),
         };
-        opened.map_err(|errno| change_error(page, access, errno))
+        opened.map_err(|errno| self.change_error(page, access, errno))
     }
 
     /// Changes the access of an installed page. When it shrinks, all stores that threads of this
@@ -298,12 +300,22 @@ impl Faults {
             (Inner::Uffd(uffd), None) => uffd.remove(page),
             (Inner::Sigsegv(sigsegv), _) => sigsegv.protect(page, access),
         };
-        changed.map_err(|errno| change_error(page, access, errno))?;
+        changed.map_err(|errno| self.change_error(page, access, errno))?;
         self.rights.set(page, access);
         if access < earlier {
             self.fence.wait();
         }
         Ok(())
+    }
+
+    fn change_error(&self, page: PageId, access: Access, errno: Errno) -> FaultsError {
+        let area_pages = (self.region.area_bytes() / self.region.page_bytes()) as u64;
+        match map_count_limit() {
+            Some(limit) if errno == Errno::NOMEM => {
+                FaultsError::MapCount { page, access, limit, enough: limit + area_pages }
+            }
+            _ => FaultsError::Change { page, access, source: errno.into() },
+        }
     }
 
     /// Wakes every thread stopped on a page; each tries its access again.
@@ -422,13 +434,6 @@ fn right(access: Access) -> Option<Right> {
         Access::None => None,
         Access::Read => Some(Right::Read),
         Access::Write => Some(Right::Write),
-    }
-}
-
-fn change_error(page: PageId, access: Access, errno: Errno) -> FaultsError {
-    match map_count_limit() {
-        Some(limit) if errno == Errno::NOMEM => FaultsError::MapCount { page, access, limit },
-        _ => FaultsError::Change { page, access, source: errno.into() },
     }
 }
 
