@@ -1,0 +1,278 @@
+//! Jobs where something is missing: rights, userfaultfd, descriptors, memory, mappings. They do with what is there and tell
+//! it, or end before they begin and tell how much is needed.
+
+use crate::harness::{Ended, Place, Running, text};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn an_ordinary_user_has_uffd_in_user_mode() {
+    let Some(place) = Installed::for_nobody() else { return };
+    let ended = place.run(&[], &[], &["rotation", "4", "2"]);
+    assert_rotated(&ended);
+    place.assert_engine("uffd, user mode only: system calls on missing pages fail with EFAULT");
+    let doctor = place.doctor(&[]);
+    for words in [
+        "--  userfaultfd            by the system call, user mode only (/dev/userfaultfd: ",
+        "read(2) and the like on a shared page that is not here fail with EFAULT",
+        "-> give the user access to /dev/userfaultfd",
+        "\njobs can run here\n",
+    ] {
+        assert!(doctor.contains(words), "no {words:?} in\n{doctor}");
+    }
+}
+
+#[test]
+fn without_userfaultfd_faults_are_served_by_sigsegv() {
+    for (error, words) in
+        [("EPERM", "Operation not permitted"), ("ENOSYS", "Function not implemented")]
+    {
+        let place = Installed::for_us();
+        let ended = place.run(&[], &["no_uffd", error], &["rotation", "4", "2"]);
+        assert_rotated(&ended);
+        let begin = "sigsegv: system calls on missing pages fail with EFAULT \
+                     (not uffd: cannot open a userfaultfd (/dev/userfaultfd: ";
+        place.assert_engine(&format!("{begin}{words}"));
+        let doctor = place.doctor(&["no_uffd", error]);
+        for line in [
+            "--  userfaultfd            /dev/userfaultfd: ",
+            ": dsm falls back to SIGSEGV, where read(2) and the like",
+            "\njobs can run here\n",
+        ] {
+            assert!(doctor.contains(line), "no {line:?} in\n{doctor}");
+        }
+        // Who insists is told.
+        let ended = place.run(&["--fault", "uffd"], &["no_uffd", error], &["rotation", "4", "2"]);
+        ended.assert_code(71).assert_stderr(&[
+            "dsmexec: rank ",
+            "cannot open a userfaultfd",
+            words,
+        ]);
+    }
+}
+
+#[test]
+fn limits_that_are_small_are_enough() {
+    let place = Installed::for_us();
+    for limit in ["ulimit -n 64", "ulimit -Sn 8", "ulimit -l 0", "ulimit -s 64", "ulimit -c 0"] {
+        for engine in ["uffd", "sigsegv"] {
+            let script = format!("{limit} && exec \"$0\" \"$@\"");
+            let options = ["--fault", engine, "--size", "64M", "--heap", "64M"];
+            assert_rotated(&place.run(&options, &["sh", "-c", &script], &["rotation", "4", "2"]));
+        }
+    }
+    let script = "ulimit -v 1000000 && exec \"$0\" \"$@\"";
+    let options = ["--size", "64M", "--heap", "64M"];
+    assert_rotated(&place.run(&options, &["sh", "-c", script], &["rotation", "4", "2"]));
+    // The launcher, too, does with 64 descriptors.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]);
+    assert_rotated(&place.start(limited, &[], &[], &["rotation", "4", "2"]));
+}
+
+#[test]
+fn limits_that_are_too_small_are_told_with_what_is_needed() {
+    let place = Installed::for_us();
+    for (limit, words) in [
+        ("ulimit -n 12", "descriptors with those that it has, and its limit is 12 (ulimit -n)"),
+        ("ulimit -v 1000000", "(the limit on address space is 1024000000 bytes, ulimit -v)"),
+        ("ulimit -f 1000", "bytes: the limit on file size is 512000 (ulimit -f)"),
+        ("ulimit -d 10000", "Cannot allocate memory"),
+    ] {
+        let script = format!("{limit} && exec \"$0\" \"$@\"");
+        let ended = place.run(&[], &["sh", "-c", &script], &["rotation", "4", "2"]);
+        ended.assert_code(71).assert_stderr(&["dsmexec: rank ", words, "; ending the other ranks"]);
+    }
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]);
+    let ended = place.start(limited, &[], &[], &["rotation", "4", "2"]);
+    ended.assert_code(71).assert_stderr(&[
+        "dsmexec: 2 ranks need 42 descriptors, and the limit is 40: raise it with ulimit -n",
+    ]);
+}
+
+#[test]
+fn a_user_without_room_for_threads_is_told() {
+    let Some(place) = Installed::for_nobody() else { return };
+    let ended = place.run(&[], &["prlimit", "--nproc=0:0"], &["rotation", "4", "2"]);
+    ended.assert_code(71).assert_stderr(&["dsmexec: rank ", "Resource temporarily unavailable"]);
+}
+
+/// The ranks make so many mappings of their own that a thousand are left, and need four thousand.
+#[test]
+fn too_few_mappings_end_the_job_with_the_number_that_is_enough() {
+    let place = Installed::for_us();
+    let ended = place.run(&["--fault", "uffd"], &[], &["maps", "1000"]);
+    ended.assert_code(0);
+    let right = ended.stdout.lines().filter(|line| *line == "maps: right");
+    assert_eq!(right.count(), 2, "userfaultfd needs two mappings: {ended}");
+
+    let limit = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let limit: u64 = limit.trim().parse().unwrap();
+    let enough = limit + 64 * 256;
+    let ended = place.run(&["--fault", "sigsegv", "--size", "64M"], &[], &["maps", "1000"]);
+    ended.assert_code(71).assert_stderr(&[
+        "dsmexec: rank ",
+        "cannot give page ",
+        &format!(" access: the process is at the limit of {limit} mappings, "),
+        &format!("(sysctl vm.max_map_count={enough} is enough for the whole area; or use "),
+    ]);
+}
+
+#[test]
+fn a_rank_that_its_cgroup_has_no_memory_for_ends_the_job() {
+    let Some(group) = MemoryGroup::new(24 << 20) else { return };
+    let place = Installed::for_us();
+    let script =
+        format!("echo $$ > '{}' && exec \"$0\" \"$@\"", group.0.join("cgroup.procs").display());
+    // Each rank writes half of 64 MiB, and reads the rest.
+    let ended = place.run(&[], &["sh", "-c", &script], &["rotation", "64", "2"]);
+    ended.assert_code(137).assert_stderr(&["dsmexec: rank ", " was killed by signal 9 (SIGKILL)"]);
+}
+
+/// A directory with everything that jobs need, from which they run as some user.
+struct Installed {
+    place: Place,
+    user: Option<u32>,
+}
+
+impl Installed {
+    fn for_us() -> Self {
+        let place = Place::local(2);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for dir in ["bin/test", "lib"] {
+            fs::create_dir_all(place.path(dir)).unwrap();
+        }
+        for (from, to) in [
+            (PathBuf::from(env!("CARGO_BIN_EXE_dsmexec")), "bin/dsmexec"),
+            (PathBuf::from(env!("CARGO_BIN_EXE_dsmwrap")), "bin/dsmwrap"),
+            (PathBuf::from(env!("CARGO_BIN_EXE_dsm")), "bin/dsm"),
+            (root.join("bin/test/rotation"), "bin/test/rotation"),
+            (root.join("bin/test/maps"), "bin/test/maps"),
+            (root.join("bin/test/no_uffd"), "bin/test/no_uffd"),
+            (root.join("lib/libdsm.so.0"), "lib/libdsm.so.0"),
+        ] {
+            let copied = fs::copy(&from, place.path(to));
+            copied.unwrap_or_else(|error| panic!("cannot copy {from:?}: {error}; run make first"));
+        }
+        Self { place, user: None }
+    }
+
+    /// For the user nobody; only root can become that.
+    fn for_nobody() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return cannot_run("root, to become an ordinary user");
+        }
+        let installed = Self::for_us();
+        let dir = installed.place.path("");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        chown(&dir, Some(NOBODY), Some(NOBODY)).unwrap();
+        Some(Self { user: Some(NOBODY), ..installed })
+    }
+
+    /// A job of two ranks, each of which runs `prelude` with the program behind it.
+    fn run(&self, options: &[&str], prelude: &[&str], program: &[&str]) -> Ended {
+        self.start(Command::new("env"), options, prelude, program)
+    }
+
+    fn start(
+        &self,
+        mut command: Command,
+        options: &[&str],
+        prelude: &[&str],
+        program: &[&str],
+    ) -> Ended {
+        command.arg(self.place.path("bin/dsmexec")).args(["--tag", "none"]).args(options);
+        command.arg("machines").args(self.found(prelude)).arg(self.program(program[0]));
+        command.args(&program[1..]);
+        Running::start(self.prepared(command)).wait()
+    }
+
+    fn doctor(&self, prelude: &[&str]) -> String {
+        let mut command = Command::new("env");
+        command.args(self.found(prelude)).arg(self.place.path("bin/dsm")).arg("doctor");
+        let ended = Running::start(self.prepared(command)).wait();
+        ended.assert_code(0);
+        ended.stdout
+    }
+
+    /// The first word is a test program if there is one of this name.
+    fn found(&self, prelude: &[&str]) -> Vec<String> {
+        let mut words: Vec<String> = prelude.iter().map(|&word| word.to_owned()).collect();
+        if let Some(first) = words.first_mut()
+            && self.program(first).is_file()
+        {
+            text(&self.program(first)).clone_into(first);
+        }
+        words
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.place.path("bin/test").join(name)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.place.path("")).env("HOME", self.place.path(""));
+        for name in ["DSM_BIN", "DSM_SIZE", "DSM_HEAP", "DSM_BASE", "DSM_FAULT"] {
+            command.env_remove(name);
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
+    /// The log says for each rank once how its faults are served.
+    #[track_caller]
+    fn assert_engine(&self, words: &str) {
+        let log = self.place.read("logs/dsm_output.log");
+        let told = log.lines().filter(|line| line.contains(words));
+        assert_eq!(told.count(), 2, "no {words:?} for both ranks in\n{log}");
+    }
+}
+
+#[track_caller]
+fn assert_rotated(ended: &Ended) {
+    ended.assert_code(0);
+    let right = "1024 pages, 2 rounds, 0 wrong, ";
+    assert_eq!(ended.stdout.lines().filter(|line| line.starts_with(right)).count(), 2, "{ended}");
+}
+
+/// A memory cgroup that is removed when it is dropped.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    fn new(bytes: u64) -> Option<Self> {
+        let name = format!("dsm-test-{}", std::process::id());
+        for (root, limit) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
+            let group = Self(Path::new(root).join(&name));
+            if fs::create_dir(&group.0).is_err() {
+                continue;
+            }
+            if fs::write(group.0.join(limit), bytes.to_string()).is_ok() {
+                return Some(group);
+            }
+        }
+        cannot_run("a memory cgroup that can be made")
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // A group whose last process is still being reaped stays; it holds nothing.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn cannot_run<T>(needs: &str) -> Option<T> {
+    println!("NOT RUN: this test needs {needs}");
+    assert!(std::env::var_os("CI").is_none(), "CI=true and no {needs}");
+    None
+}
+
+const NOBODY: u32 = 65534;

@@ -1,0 +1,236 @@
+//! What ranks may do as processes, and what happens then: the table of `docs/running.md`. Every job runs with both fault
+//! engines; nothing is left of any.
+
+use crate::harness::{Ended, Place, Watched, text};
+use rustix::process::{Pid, test_kill_process};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+#[test]
+fn a_rank_that_ends_in_the_middle_is_named_with_the_way() {
+    const EARLY: &str = "exited with code 0 without dsm_finalize";
+    for (way, code, words) in [
+        ("return", 76, EARLY),
+        ("exit", 76, EARLY),
+        ("_exit", 76, EARLY),
+        ("quick_exit", 76, EARLY),
+        ("exit 3", 3, "exited with code 3"),
+        ("_exit 3", 3, "exited with code 3"),
+        ("quick_exit 3", 3, "exited with code 3"),
+        ("exit of a thread", 4, "exited with code 4"),
+        ("abort", 134, "was killed by signal 6 (SIGABRT)"),
+        ("kill", 137, "was killed by signal 9 (SIGKILL)"),
+        ("null", 139, "was killed by signal 11 (SIGSEGV)"),
+        ("late touch", 139, "was killed by signal 11 (SIGSEGV)"),
+    ] {
+        for engine in ENGINES {
+            ended(engine, &program("ends"), way, code, words);
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_executes_another_program_ends_the_job_and_is_named_with_it() {
+    for engine in ENGINES {
+        // Told after two seconds, as a contact lost, it once was.
+        let words = "executed /usr/bin/tail without dsm_finalize";
+        let job = ended(engine, &program("ends"), "exec", 76, words);
+        assert!(job.took < Duration::from_secs(2), "{job}");
+        // Whether it is seen as executing or as ended is a race.
+        ended(engine, &program("ends"), "exec true", 76, "without dsm_finalize");
+    }
+}
+
+#[test]
+fn ranks_may_leave_by_atexit_from_another_thread_and_beside_detached_ones() {
+    for (way, line) in [
+        ("atexit", "stored after main"),
+        ("pthread_exit", "left from another thread"),
+        ("detached", "left beside a thread"),
+    ] {
+        for engine in ENGINES {
+            let job = run(engine, &program("ends"), &[way]);
+            job.assert_code(0);
+            assert_eq!(job.lines(), [line; 2], "{job}");
+        }
+    }
+}
+
+#[test]
+fn an_uncaught_exception_of_cpp_ends_the_job() {
+    let place = Place::local(2);
+    let (source, program) = (place.path("throws.cpp"), place.path("throws"));
+    let words = "#include <dsm.h>\n#include <stdexcept>\nint main(int argc, char **argv)\n{\n    \
+                 volatile char *area = dsm_init(argc, argv);\n    if (DSM_NODE_ID == 1)\n        \
+                 throw std::runtime_error(\"on purpose\");\n    while (area[0] == 0)\n        ;\n}\n";
+    std::fs::write(&source, words).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let lib = root.join("lib");
+    let mut compiler = Command::new("c++");
+    compiler.arg("-I").arg(root.join("include")).args([&source, Path::new("-o"), &program]);
+    compiler.arg("-L").arg(&lib).arg(format!("-Wl,-rpath,{}", lib.display())).arg("-ldsm");
+    match compiler.output() {
+        Ok(output) if output.status.success() => (),
+        Ok(output) => panic!("{compiler:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => {
+            println!("NOT RUN: no C++ compiler here: {error}");
+            assert!(std::env::var_os("CI").is_none(), "CI=true and no C++ compiler");
+            return;
+        }
+    }
+    for engine in ENGINES {
+        let words = "was killed by signal 6 (SIGABRT)";
+        let job = ended(engine, &program, "", 134, words);
+        assert!(job.stderr.contains("on purpose"), "{job}");
+    }
+}
+
+#[test]
+fn ranks_in_rust_end_as_their_programs_do() {
+    let program = rust_program();
+    for engine in ENGINES {
+        let job = ended(engine, &program, "panic", 101, "exited with code 101");
+        assert!(job.stderr.contains("on purpose"), "{job}");
+        let job = ended(engine, &program, "overflow", 134, "was killed by signal 6 (SIGABRT)");
+        // Said by the handler of Rust's own, to which dsm passes on.
+        assert!(job.stderr.contains("has overflowed its stack"), "{job}");
+        ended(engine, &program, "exit", 5, "exited with code 5");
+        for way in ["drop", "panic of a thread"] {
+            let job = run(engine, &program, &[way]);
+            job.assert_code(0);
+            assert_eq!(job.lines(), ["rust_life: right"; 2], "{job}");
+        }
+    }
+}
+
+/// A child that called the library once spoke to the other ranks on its parent's sockets.
+#[test]
+fn children_of_every_kind_are_made_while_pages_move() {
+    for engine in ENGINES {
+        let job = right(engine, "forks", &["10"]);
+        let told = job.stderr.lines().filter(|line| {
+            line.contains(" touched shared memory at 0x200000000000, but it is a forked child of")
+        });
+        assert_eq!(told.count(), 10, "{job}");
+        // The child that stays is killed with its group.
+        let child = job.stdout.lines().find_map(|line| line.strip_prefix("child ")).unwrap();
+        let child = Pid::from_raw(child.parse().unwrap()).unwrap();
+        assert!(is_gone(child), "{job}");
+    }
+}
+
+/// A thread that a handler stopped on a page in the middle of free(3) once kept the driver from allocating.
+#[test]
+fn signals_come_a_thousand_times_a_second_while_ranks_fault_and_wait() {
+    for engine in ENGINES {
+        for how in ["restart", "interrupt", "stack", "jump"] {
+            for line in right(engine, "storm", &[how, "300"]).lines() {
+                println!("storm {how}, {engine}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn programs_keep_their_own_handlers_of_sigsegv_and_sigbus() {
+    for engine in ENGINES {
+        for how in ["before", "old", "after", "stack", "jump"] {
+            right(engine, "strangers", &[how, "1000"]);
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_passes_nothing_on_works_with_uffd_only() {
+    right("uffd", "strangers", &["deaf", "100"]);
+    let job = run("sigsegv", &program("strangers"), &["deaf", "100"]);
+    job.assert_code(9).assert_stderr(&["dsmexec: rank ", " exited with code 9; ending"]);
+}
+
+/// A job of two ranks, of which rank 1 ends so and is named with it.
+#[track_caller]
+fn ended(engine: &str, program: &Path, way: &str, code: i32, words: &str) -> Ended {
+    let job = run(engine, program, &[way]);
+    job.assert_code(code)
+        .assert_stderr(&["dsmexec: rank 1 (localhost) pid ", words])
+        .assert_stderr(&[
+            "dsmexec: job ",
+            &format!("failed with exit code {code}: rank 1 (localhost)"),
+            words,
+        ]);
+    println!("{way:18} {engine:8} {:.2} s", job.took.as_secs_f64());
+    job
+}
+
+/// A job of two ranks that both say at the end that nothing was wrong.
+#[track_caller]
+fn right(engine: &str, name: &str, arguments: &[&str]) -> Ended {
+    let job = run(engine, &program(name), arguments);
+    job.assert_code(0);
+    let right = job.stdout.lines().filter(|line| *line == format!("{name}: right"));
+    assert_eq!(right.count(), 2, "{job}");
+    job
+}
+
+/// Runs a job of two ranks to its end; nothing of it is left then.
+#[track_caller]
+fn run(engine: &str, program: &Path, arguments: &[&str]) -> Ended {
+    let place = Place::local(2);
+    let program = [text(program)];
+    let command: Vec<&str> = program.into_iter().chain(arguments.iter().copied()).collect();
+    let mut job = place.command(&["--tag", "none", "--fault", engine], &command);
+    job.env("DSM_TEST_JOB", place.path(""));
+    let ended = crate::harness::Running::start(job).wait();
+    let left = of_job(&place.path(""));
+    assert!(left.iter().all(|pid| is_gone(*pid)), "{left:?} are left of {ended}");
+    ended
+}
+
+/// The processes with this place in their environment.
+fn of_job(place: &Path) -> Vec<Pid> {
+    let variable = format!("DSM_TEST_JOB={}", place.display()).into_bytes();
+    let has = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == variable)
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pids = entries.filter_map(|name| name.to_str()?.parse::<i32>().ok());
+    pids.filter(has).filter_map(Pid::from_raw).collect()
+}
+
+/// Whether a process ends within a second; who has ended may wait for its new parent to notice.
+fn is_gone(pid: Pid) -> bool {
+    let is_zombie = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    };
+    if test_kill_process(pid).is_err() || is_zombie() {
+        return true;
+    }
+    match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(_) => Watched::new(pid).is_gone_within(Duration::from_secs(1)),
+        Err(_) => true,
+    }
+}
+
+/// What `make test-programs` built.
+fn program(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test").join(name);
+    assert!(path.is_file(), "there is no {}: run `make test-programs` first", path.display());
+    path
+}
+
+/// What cargo builds with the tests of this package.
+fn rust_program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().with_file_name("examples").join("rust_life");
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo build -p dsm-cli --examples`",
+        path.display()
+    );
+    path
+}
+
+const ENGINES: [&str; 2] = ["uffd", "sigsegv"];
