@@ -26,6 +26,8 @@ mod node;
 mod op;
 mod oracle;
 mod planted;
+#[cfg(feature = "mutants")]
+pub mod pr204;
 mod replay;
 pub mod rng;
 mod roam;
