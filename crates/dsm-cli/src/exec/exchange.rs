@@ -37,6 +37,8 @@ struct Worker {
     blobs: BTreeMap<u16, Vec<u8>>,
     /// What everybody is told, once everybody has said something.
     answer: Option<Vec<u8>>,
+    /// When it is told for whom the others wait, if they do; told once.
+    remind_at: Option<Instant>,
     printer: Printer,
 }
 
@@ -85,6 +87,7 @@ impl Exchange {
             arrivals: 0,
             blobs: BTreeMap::new(),
             answer: None,
+            remind_at: None,
             printer,
         };
         let (is_over, woken) = (Arc::clone(&over), waker.clone());
@@ -124,6 +127,9 @@ impl Worker {
                 }
             }
             let now = Instant::now();
+            if self.remind_at.is_some_and(|at| at <= now) {
+                self.remind();
+            }
             self.guests.retain(|_, guest| guest.contributed || now < guest.since + SILENCE);
         }
     }
@@ -143,8 +149,8 @@ impl Worker {
 
     fn deadline(&self) -> Instant {
         let silent = self.guests.values().filter(|guest| !guest.contributed);
-        let due = silent.map(|guest| guest.since + SILENCE).min();
-        due.unwrap_or_else(|| Instant::now() + IDLE)
+        let silent = silent.map(|guest| guest.since + SILENCE);
+        silent.chain(self.remind_at).min().unwrap_or_else(|| Instant::now() + IDLE)
     }
 
     fn accept(&mut self) {
@@ -191,9 +197,13 @@ impl Worker {
         if self.blobs.contains_key(&rank) {
             return self.dismiss(guest, &format!("rank {rank} a second time"));
         }
+        if self.blobs.is_empty() {
+            self.remind_at = Some(Instant::now() + PATIENCE);
+        }
         self.blobs.insert(rank, blob);
         guest.contributed = true;
         if self.blobs.len() == usize::from(self.nodes) {
+            self.remind_at = None;
             self.answer = Some(self.blobs.values().flatten().copied().collect());
         }
         self.serve(guest)
@@ -216,6 +226,18 @@ impl Worker {
         Fate::Go
     }
 
+    fn remind(&mut self) {
+        self.remind_at = None;
+        let missing = (0..self.nodes).filter(|rank| !self.blobs.contains_key(rank));
+        let missing: Vec<_> = missing.map(|rank| rank.to_string()).collect();
+        let (seconds, come) = (PATIENCE.as_secs(), self.blobs.len());
+        self.complain(&format!(
+            "{come} of {} ranks have waited {seconds} s to hear of rank {}",
+            self.nodes,
+            missing.join(", ")
+        ));
+    }
+
     fn dismiss(&self, guest: &Guest, said: &str) -> Fate {
         self.complain(&format!("a connection from {} said {said}; it is closed", guest.from));
         Fate::Go
@@ -232,5 +254,7 @@ const BACKLOG: i32 = 512;
 const MAX_GUESTS: usize = 512;
 /// Who has connected and said nothing complete for so long is sent away.
 const SILENCE: Duration = Duration::from_secs(10);
+/// After this it is told for whom the others wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// When nothing is due, nothing is due in this time.
 const IDLE: Duration = Duration::from_secs(3600);

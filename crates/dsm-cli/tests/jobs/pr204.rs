@@ -267,6 +267,18 @@ fn who_never_comes_to_the_meeting_of_2025_hurts_nobody() {
 }
 
 #[test]
+fn for_whom_the_meeting_of_2025_waits_is_told() {
+    let place = Place::local(3);
+    let script =
+        format!("test $DSMEXEC_RANKID = 0 && exec python3 -c '{MEET}'; exec tail -f /dev/null");
+    let mut running = place.start(&["--launch=ete7"], &["sh", "-c", &script]);
+    let told = "warning: launch=ete7: 1 of 3 ranks have waited 10 s to hear of rank 1, 2";
+    running.await_stderr(told, 1);
+    running.signal(Signal::INT);
+    running.wait().assert_code(130);
+}
+
+#[test]
 fn addresses_that_the_family_cannot_use_are_refused() {
     let place = Place::new("localhost\nlocalhost address=::1\n");
     let ended = place.run(&["--launch=pr204"], &["true"]);

@@ -18,6 +18,8 @@ pub(super) struct Dialogue<'a> {
     /// Where the listener is: where the launcher is reached from.
     address: SocketAddrV4,
     outbox: Outbox,
+    /// From now to the end of the block.
+    patience: Duration,
 }
 
 /// What it comes to.
@@ -47,7 +49,8 @@ impl<'a> Dialogue<'a> {
         };
         let (listener, address) =
             listen().map_err(ForeignError::kernel("listen for other ranks"))?;
-        Ok(Self { invitation, launcher, listener, address, outbox: Outbox::default() })
+        let (outbox, patience) = (Outbox::default(), PATIENCE);
+        Ok(Self { invitation, launcher, listener, address, outbox, patience })
     }
 
     /// Announces this rank and reads who all are. The launcher may wait for the wrappers of other hosts.
@@ -58,7 +61,7 @@ impl<'a> Dialogue<'a> {
         let profile = self.invitation.profile;
         let mut reader = self.invitation.rank.map_or_else(BlockReader::new, BlockReader::of_rank);
         let mut announced = false;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         let block = loop {
             // The reference's wrapper speaks first, the others when they are greeted.
             if !announced && (profile == WrapProfile::Ref || reader.has_header()) {
@@ -93,7 +96,11 @@ impl<'a> Dialogue<'a> {
         let ready = wait(&wanted, until).map_err(ForeignError::kernel("wait for the launcher"))?;
         let Invitation { host, port, .. } = self.invitation;
         if ready.is_empty() && Instant::now() >= until {
-            return Err(ForeignError::Late { host: host.clone(), port: *port, patience: PATIENCE });
+            return Err(ForeignError::Late {
+                host: host.clone(),
+                port: *port,
+                patience: self.patience,
+            });
         }
         let mut buffer = [0; 16 << 10];
         let room = reader.wanted().min(buffer.len());
@@ -185,3 +192,25 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that wait for the rank to accept them: every other rank may connect at once.
 const BACKLOG: i32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launcher_that_says_nothing_is_given_up() {
+        let launcher = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = launcher.local_addr().unwrap().port();
+        for profile in WrapProfile::ALL {
+            let rank = (profile == WrapProfile::Rank).then_some(0);
+            let (host, program) = ("127.0.0.1".to_owned(), "true".into());
+            let invitation =
+                Invitation { profile, host, port, tokens: [0; 2], rank, program, args: Vec::new() };
+            let mut dialogue = Dialogue::open(&invitation).unwrap();
+            assert_eq!(dialogue.patience, PATIENCE);
+            dialogue.patience = Duration::from_millis(50);
+            let error = dialogue.run().unwrap_err();
+            assert!(matches!(error, ForeignError::Late { .. }), "{error}");
+        }
+    }
+}
