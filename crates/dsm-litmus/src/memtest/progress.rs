@@ -112,7 +112,8 @@ impl fmt::Display for Crowd {
         let count = accesses.len();
         let (least, median, most) = (at(0), at(count / 2), at(count.saturating_sub(1)));
         write!(f, "{count} threads, {least} to {most} accesses each (median {median})")?;
-        write!(f, ", longest wait {longest:.1?}")
+        // One unit always: scripts read this.
+        write!(f, ", longest wait {:.1} ms", longest.as_secs_f64() * 1e3)
     }
 }
 
