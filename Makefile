@@ -21,7 +21,7 @@ C_EXAMPLES    := $(patsubst examples/%.c,bin/%,$(wildcard examples/*.c))
 RUST_EXAMPLES := $(patsubst crates/dsm/examples/%.rs,bin/%-rs,$(wildcard crates/dsm/examples/*.rs))
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,bin/test/%,$(wildcard tests/programs/*.c))
 PR204_BOTH    := turns scan idle
-PR204_STUBS   := launcher libpeer.a ref/dsmwrap seed/dsmwrap rank/dsmwrap plain exemple-stub truc-stub \
+PR204_STUBS   := launcher libpeer.a ref/dsmwrap seed/dsmwrap rank/dsmwrap plain pick exemple-stub truc-stub \
                  $(PR204_BOTH:=-stub) $(PR204_BOTH:=-ours)
 PR204_PEERS   := $(PR204_STUBS:%=bin/test/pr204/%)
 PARMACS_PARTS := $(patsubst share/dsm/parmacs/%.c,lib/parmacs/%.o,$(wildcard share/dsm/parmacs/*.c))
@@ -91,7 +91,7 @@ bin/test/pr204/launcher: $(wildcard tests/pr204/launcher*.c) tests/pr204/launche
 bin/test/pr204/%/dsmwrap: tests/pr204/wrapper.c tests/pr204/pr204.h
 	$(PR204_COMPILE) -DFORM='"$*"' $< -o $@
 
-bin/test/pr204/plain: tests/pr204/plain.c
+bin/test/pr204/plain bin/test/pr204/pick: bin/test/pr204/%: tests/pr204/%.c tests/pr204/pr204.h
 	$(PR204_COMPILE) $< -o $@
 
 bin/test/pr204/%.o: tests/pr204/%.c tests/pr204/peer.h tests/pr204/pr204.h tests/pr204/dsm.h
