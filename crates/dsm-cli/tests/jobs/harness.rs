@@ -64,6 +64,10 @@ impl Place {
         Self::new(&"localhost\n".repeat(ranks))
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -180,22 +184,25 @@ impl Running {
     }
 
     /// Waits for the end of the job and of its output.
-    pub(crate) fn wait(mut self) -> Ended {
+    pub(crate) fn wait(self) -> Ended {
+        self.end_within(DEADLINE).unwrap_or_else(|hung| panic!("{hung}"))
+    }
+
+    /// The same, but a job that does not end in time is killed, and is told of.
+    pub(crate) fn end_within(mut self, limit: Duration) -> Result<Ended, String> {
         let began_at = Instant::now();
         drop(self.stdin.take());
-        while self.collect(began_at + DEADLINE) {}
+        while self.collect(began_at + limit) {}
         let watched = Watched::new(Pid::from_child(&self.child));
-        let left = DEADLINE.saturating_sub(began_at.elapsed());
-        if !watched.is_gone_within(left) {
-            let (what, rest) = (self.what.clone(), self.describe());
+        if !watched.is_gone_within(limit.saturating_sub(began_at.elapsed())) {
             let _ = self.child.kill();
-            panic!("{what} does not end\n{rest}");
+            return Err(format!("{} does not end\n{}", self.what, self.describe()));
         }
         let status = self.child.wait().unwrap();
         let took = began_at.elapsed();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-        Ended { what: self.what.clone(), status, stdout, stderr, took }
+        Ok(Ended { what: self.what.clone(), status, stdout, stderr, took })
     }
 
     fn describe(&self) -> String {
@@ -266,6 +273,18 @@ impl Watched {
     pub(crate) fn last_words(lines: &[String]) -> Vec<Self> {
         let pid = |line: &String| line.split_whitespace().next_back().unwrap().parse().unwrap();
         lines.iter().map(|line| Self::new(Pid::from_raw(pid(line)).unwrap())).collect()
+    }
+
+    /// The processes that were started in this directory and have not left it.
+    pub(crate) fn all_in(dir: &Path) -> Vec<Self> {
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let entry = entry.ok()?;
+            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            // Whoever has ended meanwhile is nowhere.
+            (fs::read_link(entry.path().join("cwd")).ok()? == dir).then_some(pid)
+        });
+        let watch = |pid| Some(Self { pid, exit: pidfd_open(pid, PidfdFlags::empty()).ok()? });
+        pids.filter_map(watch).collect()
     }
 
     pub(crate) fn kill(&self, signal: Signal) {

@@ -1,0 +1,410 @@
+//! What is tried, and what is right.
+
+use crate::harness::{Ended, Place, Running, Watched};
+use crate::{built, peer};
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Who starts the ranks, and how: a row of the matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Launch {
+    pub(crate) launcher: Launcher,
+    pub(crate) options: &'static [&'static str],
+    /// The dsmwrap that PATH finds, if the launch asks for one.
+    pub(crate) wrapper: Option<Wrapper>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Launcher {
+    Ours,
+    Stub,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Wrapper {
+    Ours,
+    /// That of this form.
+    Stub(&'static str),
+}
+
+/// Who the ranks are: a column of the matrix.
+#[derive(Clone, Copy)]
+pub(crate) enum Ranks {
+    /// With libdsm, among themselves.
+    Ours,
+    /// With libpeer.
+    Stub(Peer),
+    /// With libdsm on these ranks, with libpeer on the others.
+    Mixed(Peer, &'static str),
+    /// Programs that know of no dsm.
+    Strangers,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Peer {
+    Bcast,
+    Seed8,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    Turns,
+    Scan,
+    Exemple,
+    Truc,
+    Plain,
+}
+
+/// Cells that differ in program and number of ranks alone.
+pub(crate) struct Column {
+    pub(crate) ranks: Ranks,
+    pub(crate) programs: &'static [Program],
+    pub(crate) nodes: &'static [usize],
+}
+
+/// What became of a cell.
+#[derive(Default)]
+struct Figures {
+    runs: usize,
+    failures: usize,
+    slowest: Duration,
+}
+
+/// All columns. seed8 is for two ranks.
+pub(crate) const ALL: &[Column] = &[
+    Column { ranks: Ranks::Ours, programs: OF_DSM, nodes: ANY },
+    Column { ranks: Ranks::Stub(Peer::Bcast), programs: OF_DSM, nodes: ANY },
+    Column { ranks: Ranks::Stub(Peer::Seed8), programs: VALUES, nodes: &[1, 2] },
+    Column { ranks: Ranks::Mixed(Peer::Bcast, "0"), programs: VALUES, nodes: &[2, 3, 4] },
+    Column { ranks: Ranks::Mixed(Peer::Bcast, "1"), programs: VALUES, nodes: &[2, 3, 4] },
+    Column { ranks: Ranks::Mixed(Peer::Bcast, "0,3"), programs: VALUES, nodes: &[4] },
+    Column { ranks: Ranks::Mixed(Peer::Seed8, "0"), programs: VALUES, nodes: &[2] },
+    Column { ranks: Ranks::Mixed(Peer::Seed8, "1"), programs: VALUES, nodes: &[2] },
+    Column { ranks: Ranks::Strangers, programs: &[Program::Plain], nodes: ANY },
+];
+
+const ANY: &[usize] = &[1, 2, 3, 4];
+pub(crate) const VALUES: &[Program] = &[Program::Turns, Program::Scan];
+const OF_DSM: &[Program] = &[Program::Turns, Program::Scan, Program::Exemple, Program::Truc];
+
+/// Runs every cell of these columns, prints its figures, and fails if any run did.
+#[track_caller]
+pub(crate) fn check(launch: &Launch, columns: &[Column]) {
+    let (mut all, mut cells, mut complaints) = (Figures::default(), 0, Vec::new());
+    for column in columns {
+        for program in column.programs {
+            for nodes in column.nodes {
+                let figures = launch.cell(column.ranks, *program, *nodes, &mut complaints);
+                let Figures { runs, failures, slowest } = figures;
+                let slowest_ms = slowest.as_millis();
+                let (launch, ranks) = (launch.name(), column.ranks.name());
+                let cell = format!("{launch}; {ranks}; {}, {nodes} ranks", program.name());
+                println!("{cell}: runs {runs}, failures {failures}, slowest {slowest_ms} ms");
+                cells += 1;
+                all.runs += runs;
+                all.failures += failures;
+                all.slowest = all.slowest.max(slowest);
+            }
+        }
+    }
+    let Figures { runs, failures, slowest } = all;
+    let (name, slowest_ms) = (launch.name(), slowest.as_millis());
+    println!(
+        "{name}: {cells} cells, runs {runs}, failures {failures}, slowest {slowest_ms} ms in all"
+    );
+    assert!(complaints.is_empty(), "{}", complaints.join("\n\n"));
+}
+
+/// How often a cell runs.
+fn runs(nodes: usize) -> usize {
+    match env::var("DSM_MATRIX_RUNS") {
+        Ok(runs) => runs.parse().expect("DSM_MATRIX_RUNS is a number"),
+        Err(_) if nodes == 2 => 20,
+        Err(_) => 5,
+    }
+}
+
+impl Launch {
+    pub(crate) fn name(&self) -> String {
+        let launcher = match self.launcher {
+            Launcher::Ours => "our dsmexec",
+            Launcher::Stub => "stub launcher",
+        };
+        let wrapper = match self.wrapper {
+            None => "",
+            Some(Wrapper::Ours) => ", our dsmwrap",
+            Some(Wrapper::Stub(_)) => ", stub wrapper",
+        };
+        format!("{launcher} {}{wrapper}", self.options.join(" "))
+    }
+
+    fn cell(
+        &self,
+        ranks: Ranks,
+        program: Program,
+        nodes: usize,
+        complaints: &mut Vec<String>,
+    ) -> Figures {
+        let place = Place::local(nodes);
+        let mut figures = Figures::default();
+        for _ in 0..runs(nodes) {
+            let began_at = Instant::now();
+            let running = Running::start(self.job(&place, ranks, program, nodes));
+            let ended = running.end_within(LIMIT);
+            figures.runs += 1;
+            figures.slowest = figures.slowest.max(began_at.elapsed());
+            let right =
+                ended.and_then(|ended| judge(&ended, &place, ranks, program, nodes, self.launcher));
+            if let Err(complaint) = right {
+                figures.failures += 1;
+                complaints.push(complaint);
+            }
+            if figures.failures == ENOUGH {
+                break;
+            }
+        }
+        Watched::assert_gone_within(&Watched::all_in(place.dir()), GONE);
+        let left: Vec<_> = place.dir().read_dir().unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(left, [place.path("machines")], "a job leaves its directory as it was");
+        figures
+    }
+
+    /// The job of a cell.
+    fn job(&self, place: &Place, ranks: Ranks, program: Program, nodes: usize) -> Command {
+        let mut words = ranks.words(program);
+        words.extend(program.arguments().iter().map(PathBuf::from));
+        self.command(place, nodes, ranks.peer(), ranks.is_mixed(), &words)
+    }
+
+    /// A command line that starts these words on so many ranks. Foreign ranks speak as `peer` says, and ours with them
+    /// if the ranks are `mixed`.
+    pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        place: &Place,
+        nodes: usize,
+        peer_profile: Option<Peer>,
+        mixed: bool,
+        words: &[S],
+    ) -> Command {
+        let profile = peer_profile.map(Peer::name);
+        let variable = profile.map(|profile| format!("PR204_PEER={profile}"));
+        let mut command = match self.launcher {
+            Launcher::Ours => {
+                let mut options = vec!["--log=none"];
+                let peer = format!("--peer={}", profile.unwrap_or("native"));
+                if mixed {
+                    options.push(&peer);
+                }
+                if let Some(variable) = &variable {
+                    options.extend(["-x", variable]);
+                }
+                place.command(&[&options, self.options].concat(), words)
+            }
+            Launcher::Stub => {
+                let mut command = Command::new(peer("launcher"));
+                command.current_dir(place.dir()).args(self.options);
+                command.args(["--hosts", &nodes.to_string()]);
+                if let Some(variable) = &variable {
+                    command.args(["--env", variable]);
+                }
+                if mixed {
+                    command.args(["--env", &format!("DSM_PEER={}", profile.unwrap_or("native"))]);
+                }
+                command.args(words);
+                command
+            }
+        };
+        for name in ["DSM_PEER", "PR204_PEER", "DSM_WRAP_PROFILE", "DSM_PLACEMENT"] {
+            command.env_remove(name);
+        }
+        if let Some(wrapper) = self.wrapper {
+            let directory = wrapper.directory();
+            let path = env::var_os("PATH").unwrap();
+            let directories = std::iter::once(directory).chain(env::split_paths(&path));
+            command.env("PATH", env::join_paths(directories).unwrap());
+        }
+        command
+    }
+}
+
+impl Wrapper {
+    pub(crate) fn directory(self) -> PathBuf {
+        let dsmwrap = match self {
+            Self::Ours => PathBuf::from(env!("CARGO_BIN_EXE_dsmwrap")),
+            Self::Stub(form) => peer(&format!("{form}/dsmwrap")),
+        };
+        dsmwrap.parent().unwrap().to_owned()
+    }
+}
+
+impl Ranks {
+    fn name(self) -> String {
+        match self {
+            Self::Ours => "our library".to_owned(),
+            Self::Stub(peer) => format!("stub library, {}", peer.name()),
+            Self::Mixed(peer, ours) => format!("ours as rank {ours}, {}", peer.name()),
+            Self::Strangers => "no library".to_owned(),
+        }
+    }
+
+    fn peer(self) -> Option<Peer> {
+        match self {
+            Self::Ours | Self::Strangers => None,
+            Self::Stub(peer) | Self::Mixed(peer, _) => Some(peer),
+        }
+    }
+
+    fn is_mixed(self) -> bool {
+        matches!(self, Self::Mixed(..))
+    }
+
+    /// The program, with whatever decides which rank is whose.
+    fn words(self, program: Program) -> Vec<PathBuf> {
+        match self {
+            Self::Ours => vec![program.ours()],
+            Self::Stub(_) => vec![program.stub()],
+            Self::Mixed(_, ours) => {
+                vec![peer("pick"), PathBuf::from(ours), program.ours(), program.stub()]
+            }
+            Self::Strangers => vec![peer("plain")],
+        }
+    }
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bcast => "bcast",
+            Self::Seed8 => "seed8",
+        }
+    }
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Turns => "turns",
+            Self::Scan => "scan",
+            Self::Exemple => "exemple",
+            Self::Truc => "truc",
+            Self::Plain => "plain",
+        }
+    }
+
+    fn ours(self) -> PathBuf {
+        match self {
+            Self::Exemple | Self::Truc => built(self.name()),
+            Self::Turns | Self::Scan | Self::Plain => peer(&format!("{}-ours", self.name())),
+        }
+    }
+
+    fn stub(self) -> PathBuf {
+        peer(&format!("{}-stub", self.name()))
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Turns | Self::Scan | Self::Exemple => &[],
+            Self::Truc => &["machines", "b  c"],
+            Self::Plain => &["a", "b  c", ""],
+        }
+    }
+
+    /// What a rank prints.
+    fn lines(self, ranks: Ranks, rank: usize, nodes: usize, directory: &Path) -> Vec<String> {
+        match self {
+            // Three rounds of ones over ten pages that begin with 1,030,000, 1,031,000 and so on.
+            Self::Turns => vec![format!("rank {rank} of {nodes}: ok {}", 10_345_000 + 30 * nodes)],
+            // Every word of every page, but those in the middle, is a number of its own.
+            Self::Scan => vec![format!("rank {rank} of {nodes}: ok 137861043092800")],
+            Self::Exemple => {
+                let base = match ranks {
+                    Ranks::Ours => "0x200000000000",
+                    _ => "0x3ff9c000",
+                };
+                let greeting = format!("[{rank}] Coucou, mon adresse de base est : {base}");
+                let value = format!("[{rank}] valeur de l'entier : 0");
+                if rank < 2 { vec![greeting, value] } else { vec![greeting] }
+            }
+            Self::Truc => {
+                let program = ranks.words(self).remove(0);
+                let mut lines = vec![
+                    format!("working directory: {}", directory.display()),
+                    "number of arguments: 3".to_owned(),
+                    format!("argument 0: {}", program.display()),
+                    "argument 1: machines".to_owned(),
+                    "argument 2: b  c".to_owned(),
+                ];
+                lines.extend(std::iter::repeat_n("localhost".to_owned(), nodes));
+                lines
+            }
+            Self::Plain => {
+                ["argument 1: a", "argument 2: b  c", "argument 3: "].map(str::to_owned).to_vec()
+            }
+        }
+    }
+}
+
+/// Whether a job did what it had to, and nothing else.
+fn judge(
+    ended: &Ended,
+    place: &Place,
+    ranks: Ranks,
+    program: Program,
+    nodes: usize,
+    launcher: Launcher,
+) -> Result<(), String> {
+    if ended.status.code() != Some(0) {
+        return Err(format!("exit code: {ended}"));
+    }
+    let mut said: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for line in ended.stdout.lines().chain(ended.stderr.lines()) {
+        match words_of_a_rank(line) {
+            // What a launcher of the family says depends on the machine.
+            Some((_, "stdout", text)) if is_a_variable(text) => (),
+            Some((rank, "stdout", text)) => said.entry(rank).or_default().push(text),
+            _ if is_expected(line, launcher) => (),
+            _ => return Err(format!("unexpected {line:?}: {ended}")),
+        }
+    }
+    for rank in 0..nodes {
+        let lines = program.lines(ranks, rank, nodes, place.dir());
+        if said.remove(&rank).unwrap_or_default() != lines {
+            return Err(format!("rank {rank} did not say {lines:?}: {ended}"));
+        }
+    }
+    if said.is_empty() { Ok(()) } else { Err(format!("ranks that are none: {ended}")) }
+}
+
+/// Rank, stream and text of `[Proc 0 : localhost : stdout] text`.
+pub(crate) fn words_of_a_rank(line: &str) -> Option<(usize, &str, &str)> {
+    let (head, text) = line.strip_prefix("[Proc ")?.split_once("] ")?;
+    let mut head = head.split(" : ");
+    let (rank, host, stream) = (head.next()?, head.next()?, head.next()?);
+    (host == "localhost").then_some(())?;
+    Some((rank.parse().ok()?, stream, text))
+}
+
+fn is_a_variable(text: &str) -> bool {
+    text.starts_with("DSMEXEC_") || text.starts_with("MASTER_FD=")
+}
+
+/// Whether a launcher, wrapper or library says this when all is well.
+fn is_expected(line: &str, launcher: Launcher) -> bool {
+    let exited = launcher == Launcher::Stub
+        && line.starts_with("launcher: rank ")
+        && line.ends_with("exited with code 0");
+    exited || line.ends_with("plaintext and unauthenticated")
+}
+
+/// For a run. The C peers give up after 20 s.
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+
+/// Everything is to be gone this long after the launcher has ended.
+pub(crate) const GONE: Duration = Duration::from_secs(3);
+
+/// A cell with so many failures is not tried further.
+const ENOUGH: usize = 3;
