@@ -69,11 +69,15 @@ impl Found {
     /// # Errors
     /// If there is something that is not the description of a job, or does not come in time.
     pub(crate) fn find(patience: Duration) -> Result<Option<Self>, JobError> {
-        if let Some(found) = Supervisor::find()? {
+        let deadline = Deadline::after(patience);
+        if let Some(mut found) = Supervisor::find()? {
             pr204::close();
+            // Ranks with a key are all of this family, and know where each of them listens.
+            if found.key.is_none() && found.nodes.len() > 1 {
+                ete7::attend(&mut found, deadline)?;
+            }
             return Ok(Some(found));
         }
-        let deadline = Deadline::after(patience);
         for find in [pr204::find, ete7::find, pr204::find_bare] {
             if let Some(found) = find(deadline)? {
                 return Ok(Some(found));

@@ -1,7 +1,7 @@
 //! `launch/ete7`: the environment says where the launcher listens, and the rank opens its own socket.
 
 use super::stream::{Deadline, read_block, send};
-use super::{Found, JobError, StreamError, Told};
+use super::{Found, JobError, StreamError, Told, locate};
 use dsm_net::pr204::{BlockReader, Contribution, ETE7, LaunchBlock, MAX_NODES, Record};
 use std::env;
 use std::io;
@@ -21,11 +21,24 @@ struct Launcher {
 pub(super) fn find(deadline: Deadline) -> Result<Option<Found>, JobError> {
     let Some(launcher) = Launcher::from_environment()? else { return Ok(None) };
     let asked = launcher.ask(deadline);
-    let (listener, block) = asked.map_err(|source| {
-        let Launcher { host, port, .. } = &launcher;
-        JobError::Ask { host: host.clone(), port: *port, source }
-    })?;
+    let (listener, block) = asked.map_err(|source| launcher.blame(source))?;
     Found::told_by_family(Told::Ete7, listener, block).map(Some)
+}
+
+/// Meets the other programs at a launcher of ours that also listens, if the environment names it: those
+/// without this library wait there for all ranks, and listen where only they themselves say.
+pub(super) fn attend(found: &mut Found, deadline: Deadline) -> Result<(), JobError> {
+    let Some(launcher) = Launcher::from_environment()? else { return Ok(()) };
+    let own = found.nodes[usize::from(found.rank.0)].address;
+    let told = launcher.connect(deadline).map_err(StreamError::from);
+    let told = told.and_then(|stream| launcher.tell(&stream, own, deadline));
+    let block = told.map_err(|source| launcher.blame(source))?;
+    for (node, record) in found.nodes.iter_mut().zip(&block.records) {
+        if record.rank != found.rank.0 {
+            node.address = locate(record)?;
+        }
+    }
+    Ok(())
 }
 
 impl Launcher {
@@ -58,12 +71,24 @@ impl Launcher {
         let stream = self.connect(deadline)?;
         // Whoever reaches this rank's machine as the launcher does reaches the address it is asked from.
         let listener = TcpListener::bind((stream.local_addr()?.ip(), 0))?;
-        let address = listener.local_addr()?;
-        let (rank, machine, port) = (self.rank, address.ip().to_string(), address.port());
+        let block = self.tell(&stream, listener.local_addr()?, deadline)?;
+        Ok((listener, block))
+    }
+
+    fn tell(
+        &self,
+        stream: &TcpStream,
+        listener: SocketAddr,
+        deadline: Deadline,
+    ) -> Result<LaunchBlock, StreamError> {
+        let (rank, machine, port) = (self.rank, listener.ip().to_string(), listener.port());
         let blob = Record { rank, machine, port }.encode().to_vec();
         send(stream.as_fd(), &Contribution { rank, blob }.encode(), deadline)?;
-        let block = read_block(stream.as_fd(), BlockReader::of_job(rank, self.nodes), deadline)?;
-        Ok((listener, block))
+        read_block(stream.as_fd(), BlockReader::of_job(rank, self.nodes), deadline)
+    }
+
+    fn blame(&self, source: StreamError) -> JobError {
+        JobError::Ask { host: self.host.clone(), port: self.port, source }
     }
 
     fn connect(&self, deadline: Deadline) -> io::Result<TcpStream> {
