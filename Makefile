@@ -39,9 +39,9 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products parmacs examples test-programs run test prove install uninstall clean help
+.PHONY: all products parmacs syscalls examples test-programs run test prove install uninstall clean help
 
-all: products parmacs examples ## build everything into bin/, lib/ and include/ (the default)
+all: products parmacs syscalls examples ## build everything into bin/, lib/ and include/ (the default)
 
 # One cargo call for what is shipped. dsm-sim is never part of it: cargo would unify features, and with them plant
 # the simulator's bugs in the library.
@@ -64,6 +64,13 @@ lib/libdsm_parmacs.a: $(PARMACS_PARTS)
 lib/parmacs/%.o: share/dsm/parmacs/%.c share/dsm/parmacs/internal.h include/dsm_parmacs.h include/dsm.h
 	@mkdir -p lib/parmacs
 	$(COMPILE) -fPIC -c $< -o $@
+
+# What programs preload where system calls do not wait for pages; see docs/running.md.
+syscalls: lib/libdsm_syscalls.so
+
+lib/libdsm_syscalls.so: share/dsm/syscalls/syscalls.c
+	@mkdir -p lib
+	$(COMPILE) -fPIC -fno-builtin -shared $< -o $@ -ldl
 
 examples: $(C_EXAMPLES) $(if $(RUST_EXAMPLES),rust-examples)
 
@@ -129,6 +136,7 @@ install: all ## install under PREFIX (default /usr/local), below DESTDIR if give
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdsm.so
 	install -m 644 lib/libdsm.a $(DESTDIR)$(LIBDIR)/libdsm.a
 	install -m 644 lib/libdsm_parmacs.a $(DESTDIR)$(LIBDIR)/libdsm_parmacs.a
+	install -m 755 lib/libdsm_syscalls.so $(DESTDIR)$(LIBDIR)/libdsm_syscalls.so
 	install -m 644 include/dsm.h include/dsm_parmacs.h $(DESTDIR)$(INCLUDEDIR)
 	install -D -m 644 share/dsm/c.m4.dsm $(DESTDIR)$(MACRODIR)/c.m4.dsm
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
@@ -142,7 +150,7 @@ install: all ## install under PREFIX (default /usr/local), below DESTDIR if give
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(TOOLS))
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libdsm.so libdsm.a pkgconfig/dsm.pc)
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libdsm_parmacs.a pkgconfig/dsm-parmacs.pc)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libdsm_parmacs.a libdsm_syscalls.so pkgconfig/dsm-parmacs.pc)
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,dsm.h dsm_parmacs.h) $(DESTDIR)$(MACRODIR)/c.m4.dsm
 	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi

@@ -2,7 +2,7 @@
  * storm HOW [SIGNALS]: signals come a thousand times a second while threads of all ranks fault, lock, wait and meet, until so
  * many handlers have run on every rank (default 500). HOW the handlers are set:
  *   restart, interrupt   with and without SA_RESTART; they store to pages that other ranks store to
- *   stack                on alternate stacks
+ *   stack, shared stack  on alternate stacks, in memory of their own and in shared memory
  *   jump                 they leave by siglongjmp, out of loads and stores that may wait for a page
  */
 #include "check.h"
@@ -31,6 +31,11 @@ static _Atomic uint64_t *word(uint64_t turn)
     return (_Atomic uint64_t *)(void *)(area + (1 + turn % PAGES) * dsm_page_size());
 }
 
+static int on_stack(void)
+{
+    return strcmp(how, "stack") == 0 || strcmp(how, "shared stack") == 0;
+}
+
 static void on_signal(int signal)
 {
     int before = errno;
@@ -45,7 +50,7 @@ static void on_signal(int signal)
     if (strcmp(how, "jump") == 0)
         return;
     atomic_fetch_add(&inside, 1);
-    if (strcmp(how, "stack") == 0) {
+    if (on_stack()) {
         stack_t stack;
 
         if (sigaltstack(NULL, &stack) != 0 || &here < (char *)stack.ss_sp || &here >= (char *)stack.ss_sp + stack.ss_size)
@@ -117,8 +122,9 @@ static void call(void)
 
 static void give_stack(void)
 {
-    stack_t stack = {.ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES};
+    stack_t stack = {.ss_size = STACK_BYTES};
 
+    stack.ss_sp = strcmp(how, "stack") == 0 ? malloc(STACK_BYTES) : dsm_malloc(STACK_BYTES);
     MUST(stack.ss_sp != NULL && sigaltstack(&stack, NULL) == 0);
 }
 
@@ -127,7 +133,7 @@ static void work(long thread)
     int jumps = strcmp(how, "jump") == 0, enough_here = 0;
     uint64_t turn = (uint64_t)thread;
 
-    if (strcmp(how, "stack") == 0)
+    if (on_stack())
         give_stack();
     if (!jumps)
         block(SIG_UNBLOCK);
@@ -164,7 +170,7 @@ int main(int argc, char **argv)
 
     how = argc > 1 ? argv[1] : "restart";
     enough = argument(argc, argv, 2, 500);
-    action.sa_flags = (strcmp(how, "interrupt") == 0 ? 0 : SA_RESTART) | (strcmp(how, "stack") == 0 ? SA_ONSTACK : 0);
+    action.sa_flags = (strcmp(how, "interrupt") == 0 ? 0 : SA_RESTART) | (on_stack() ? SA_ONSTACK : 0);
     sigemptyset(&action.sa_mask);
     area = join(argc, argv);
     shared = (struct shared *)(void *)area;

@@ -168,7 +168,7 @@ const DEFAULT_REGION_BYTES: usize = 1 << 30;
 /// The largest size that dsm is tested with.
 const LARGE_REGION_BYTES: usize = 1 << 40;
 
-const MEND_RIGHTS: &str = "give the user access to /dev/userfaultfd (as root: setfacl -m u:NAME:rw /dev/userfaultfd), or sysctl vm.unprivileged_userfaultfd=1";
+const MEND_RIGHTS: &str = "give the user access to /dev/userfaultfd (as root: setfacl -m u:NAME:rw /dev/userfaultfd), or sysctl vm.unprivileged_userfaultfd=1; without, -x LD_PRELOAD=libdsm_syscalls.so makes such calls work";
 const MEND_KERNEL: &str = "use Linux 6.4 or later; until then dsm uses SIGSEGV";
 
 #[cfg(test)]

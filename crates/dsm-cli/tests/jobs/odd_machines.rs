@@ -133,6 +133,28 @@ fn a_rank_that_its_cgroup_has_no_memory_for_ends_the_job() {
     ended.assert_code(137).assert_stderr(&["dsmexec: rank ", " was killed by signal 9 (SIGKILL)"]);
 }
 
+#[test]
+fn system_calls_take_shared_buffers_with_libdsm_syscalls() {
+    let nobody = Installed::for_nobody();
+    let jobs = [(Some(Installed::for_us()), "uffd"), (Some(Installed::for_us()), "sigsegv")];
+    for (place, engine) in jobs.into_iter().chain([(nobody, "uffd")]) {
+        let Some(place) = place else { continue };
+        let library = format!("LD_LIBRARY_PATH={}", place.place.path("lib").display());
+        let options =
+            ["--fault", engine, "-x", "LD_PRELOAD=libdsm_syscalls.so", "-x", library.as_str()];
+        for (program, line) in
+            [("buffers", "buffers: right"), ("syscalls", "system calls are right")]
+        {
+            let ended = place.run(&options, &[], &[program]);
+            ended.assert_code(0);
+            assert_eq!(ended.stdout.lines().filter(|it| *it == line).count(), 2, "{ended}");
+        }
+        let without = place.run(&["--fault", engine], &[], &["buffers"]);
+        let is_served = place.user.is_none() && engine == "uffd";
+        assert_eq!(without.status.success(), is_served, "without the library: {without}");
+    }
+}
+
 /// A directory with everything that jobs need, from which they run as some user.
 struct Installed {
     place: Place,
@@ -150,13 +172,14 @@ impl Installed {
             (PathBuf::from(env!("CARGO_BIN_EXE_dsmexec")), "bin/dsmexec"),
             (PathBuf::from(env!("CARGO_BIN_EXE_dsmwrap")), "bin/dsmwrap"),
             (PathBuf::from(env!("CARGO_BIN_EXE_dsm")), "bin/dsm"),
-            (root.join("bin/test/rotation"), "bin/test/rotation"),
-            (root.join("bin/test/maps"), "bin/test/maps"),
-            (root.join("bin/test/no_uffd"), "bin/test/no_uffd"),
             (root.join("lib/libdsm.so.0"), "lib/libdsm.so.0"),
+            (root.join("lib/libdsm_syscalls.so"), "lib/libdsm_syscalls.so"),
         ] {
-            let copied = fs::copy(&from, place.path(to));
-            copied.unwrap_or_else(|error| panic!("cannot copy {from:?}: {error}; run make first"));
+            copy(&from, &place.path(to));
+        }
+        for name in ["rotation", "maps", "no_uffd", "buffers", "syscalls"] {
+            let program = Path::new("bin/test").join(name);
+            copy(&root.join(&program), &place.path(text(&program)));
         }
         Self { place, user: None }
     }
@@ -232,6 +255,11 @@ impl Installed {
         let told = log.lines().filter(|line| line.contains(words));
         assert_eq!(told.count(), 2, "no {words:?} for both ranks in\n{log}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = fs::copy(from, to);
+    copied.unwrap_or_else(|error| panic!("cannot copy {from:?}: {error}; run make first"));
 }
 
 #[track_caller]

@@ -132,6 +132,16 @@ fn signals_come_a_thousand_times_a_second_while_ranks_fault_and_wait() {
     }
 }
 
+/// The kernel puts the frame of a handler on its stack, and waits there for a page only where system calls do.
+#[test]
+fn stacks_in_shared_memory_end_a_rank_where_the_kernel_cannot_wait() {
+    let job = run("sigsegv", &program("storm"), &["shared stack", "300"]);
+    job.assert_code(139).assert_stderr(&["dsmexec: rank ", " was killed by signal 11 (SIGSEGV)"]);
+    if rustix::process::geteuid().is_root() {
+        right("uffd", "storm", &["shared stack", "300"]);
+    }
+}
+
 #[test]
 fn programs_keep_their_own_handlers_of_sigsegv_and_sigbus() {
     for engine in ENGINES {
