@@ -32,7 +32,11 @@ impl LaunchBlock {
     /// The records alone.
     #[must_use]
     pub fn encode_records(&self) -> Vec<u8> {
-        self.records.iter().flat_map(Record::encode).collect()
+        let mut bytes = Vec::with_capacity(self.records.len() * RECORD_BYTES);
+        for record in &self.records {
+            bytes.extend_from_slice(&record.encode());
+        }
+        bytes
     }
 
     /// The number of ranks and the program's rank.
