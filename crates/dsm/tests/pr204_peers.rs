@@ -246,3 +246,18 @@ fn too_many_ranks_are_refused() {
     let (succeeded, text) = job::outcome(3, &[("DSM_PEER", "seed8")]);
     assert!(succeeded, "{text}");
 }
+
+#[test]
+fn an_occupied_area_is_told() {
+    if job::is_rank() {
+        let layout = dsm_mem::Layout { base: 0x3ff9_d000, bytes: 4096, heap_bytes: 0 };
+        let _occupant = dsm_mem::Region::reserve(layout).unwrap();
+        let error = Node::join().unwrap_err();
+        assert_eq!(error.exit_code(), 71);
+        let words = error.to_string();
+        assert!(words.contains("0x3ff9c000") && words.contains("3ff9d000-3ff9e000"), "{words}");
+        return;
+    }
+    let (succeeded, text) = job::outcome(1, &[("DSM_PEER", "bcast")]);
+    assert!(succeeded, "{text}");
+}
