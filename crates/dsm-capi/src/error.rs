@@ -8,8 +8,9 @@ use libc::{
 use std::cell::RefCell;
 use std::error::Error;
 use std::ffi::{CStr, CString};
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 /// Why a call of the C interface failed.
@@ -54,6 +55,16 @@ impl Failure {
             Self::Panic(_) => EIO,
         }
     }
+
+    /// Whether the call is for jobs of dsm's own ranks.
+    fn is_for_own_ranks(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(CallError::ForeignRanks { .. })
+                | Self::Object { source: SyncError::ForeignRanks { .. }, .. }
+                | Self::Heap(HeapError::ForeignRanks { .. })
+        )
+    }
 }
 
 /// Runs `body`; unwinding ends here, since C frames must not be unwound. errno is as it was before, whatever
@@ -90,6 +101,12 @@ pub(crate) fn recorded(failure: &Failure) -> c_int {
     let words = CString::new(words).expect("the only byte it cannot hold was replaced");
     // A thread that is ending has no place for it any more, and nobody who could ask.
     let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = words);
+    if failure.is_for_own_ranks() && !TOLD_OF_FOREIGN.swap(true, Ordering::Relaxed) {
+        // Programs that never saw a barrier fail do not look, and would go on with wrong values.
+        let line = format!("dsm: {failure}; locks, barriers and the heap fail here (told once)\n");
+        // Standard error may be closed; who closed it wants no word.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
     failure.errno()
 }
 
@@ -162,6 +179,8 @@ fn of_join(error: &JoinError) -> c_int {
         JoinError::System { .. } => EIO,
     }
 }
+
+static TOLD_OF_FOREIGN: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();

@@ -298,6 +298,14 @@ fn profiles_that_do_not_fit_are_refused() {
     check(&["--wrap=seed", "--launch=ete7"], "dsmexec: --wrap=seed --launch=ete7: ");
 }
 
+#[test]
+fn programs_that_do_not_look_are_told_that_barriers_fail_among_foreign_ranks() {
+    let ended = Place::local(2).run(&["--peer=bcast", "--tag=rank"], &[&example("hello")]);
+    let told = "dsm: not with foreign ranks (DSM_PEER=bcast); locks, barriers and the heap fail here (told once)";
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.ends_with(told)).collect();
+    assert_eq!(lines.len(), 2, "{}", ended.stderr);
+}
+
 /// A program of `bin`, which `make` builds.
 fn example(name: &str) -> String {
     let path = format!("{}/../../bin/{name}", env!("CARGO_MANIFEST_DIR"));
