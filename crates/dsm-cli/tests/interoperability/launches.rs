@@ -142,6 +142,8 @@ const ODD: &[Column] = &[
 const MIXED: &[Column] = &[
     Column { ranks: Ranks::Mixed(Peer::Bcast, "0"), programs: VALUES, nodes: &[2, 3] },
     Column { ranks: Ranks::Mixed(Peer::Bcast, "1,2"), programs: VALUES, nodes: &[3, 4] },
+    Column { ranks: Ranks::Mixed(Peer::Bcast, "2"), programs: VALUES, nodes: &[3, 4] },
+    Column { ranks: Ranks::Mixed(Peer::Bcast, "3"), programs: VALUES, nodes: &[4] },
     Column { ranks: Ranks::Mixed(Peer::Seed8, "0"), programs: VALUES, nodes: &[2] },
     Column { ranks: Ranks::Mixed(Peer::Seed8, "1"), programs: VALUES, nodes: &[2] },
     Column { ranks: Ranks::Mixed(Peer::Seed8, "0,1"), programs: VALUES, nodes: &[2] },

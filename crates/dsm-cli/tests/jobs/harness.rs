@@ -299,6 +299,11 @@ impl Watched {
     /// All are gone before this time from now.
     #[track_caller]
     pub(crate) fn assert_gone_within(all: &[Self], time: Duration) {
+        Self::end_within(all, time).unwrap_or_else(|there| panic!("{there}"));
+    }
+
+    /// Waits for their end, and kills all if one is there after this time.
+    pub(crate) fn end_within(all: &[Self], time: Duration) -> Result<(), String> {
         let deadline = Instant::now() + time;
         for watched in all {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -307,9 +312,10 @@ impl Watched {
                 for watched in all {
                     let _ = kill_process(watched.pid, Signal::KILL);
                 }
-                panic!("pid {} is there after {time:?}: {stat:?}", watched.pid);
+                return Err(format!("pid {} is there after {time:?}: {stat:?}", watched.pid));
             }
         }
+        Ok(())
     }
 }
 

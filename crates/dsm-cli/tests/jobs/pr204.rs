@@ -80,7 +80,7 @@ fn what_was_open_as_3_and_4_before_is_not_taken_for_the_familys() {
         env!("CARGO_BIN_EXE_dsmexec")
     );
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script]).current_dir(place.path(""));
+    command.args(["-c", &script]).current_dir(place.dir());
     let ended = crate::harness::Running::start(command).wait();
     check_shown(&by_rank(&ended.assert_code(0).stdout));
 }
@@ -169,6 +169,7 @@ fn foreign_ranks_end_together() {
         running.signal(Signal::INT);
         running.wait().assert_code(130);
         Watched::assert_gone_within(&programs, GONE);
+        Watched::assert_gone_within(&Watched::all_in(place.dir()), GONE);
     }
 }
 
