@@ -300,16 +300,7 @@ impl Engine {
                 self.on_ask(asked, ask, out)
             }
             Message::Answer { id, answer } => self.calls.on_answer(from, id, answer, out),
-            Message::Reclaim { first, pages } => {
-                let end = PageId(first.0.saturating_add(pages));
-                let is_heap = first.0 >= self.space.area_pages && end.0 <= self.space.pages;
-                if from != COORDINATOR || !is_heap || pages == 0 {
-                    return Err("the coordinator reclaims pages of the heap");
-                }
-                self.semaphores
-                    .forget(self.space.first_object(first), self.space.first_object(end));
-                self.copies.on_reclaim(first, pages, out)
-            }
+            Message::Reclaim { first, pages } => self.on_reclaim(from, first, pages, out),
             Message::Claim { page } => self.copies.homes.on_claim(from, page, out),
             Message::Home { page, home } => {
                 let waiting = self.copies.homes.on_home(from, page, home, out)?;
@@ -323,6 +314,22 @@ impl Engine {
                 self.runs.on_reclaimed(from, first, out)
             }
         }
+    }
+
+    fn on_reclaim(
+        &mut self,
+        from: Rank,
+        first: PageId,
+        pages: u64,
+        out: &mut Outputs,
+    ) -> Result<(), &'static str> {
+        let end = PageId(first.0.saturating_add(pages));
+        let is_heap = first.0 >= self.space.area_pages && end.0 <= self.space.pages;
+        if from != COORDINATOR || !is_heap || pages == 0 {
+            return Err("the coordinator reclaims pages of the heap");
+        }
+        self.semaphores.forget(self.space.first_object(first), self.space.first_object(end));
+        self.copies.on_reclaim(first, pages, out)
     }
 
     fn on_ask(
