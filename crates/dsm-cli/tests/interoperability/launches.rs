@@ -102,6 +102,23 @@ fn sockets_that_do_not_listen_yet() {
 }
 
 #[test]
+fn wrappers_that_read_their_greeting_first_or_do_not_listen() {
+    let seed = Some(Wrapper::Stub("seed"));
+    check(&ours(&["--wrap=seed", "-x", "PR204_EAGER=1"], seed), ODD);
+    check(&stub(&["--wrap", "seed", "--env", "PR204_EAGER=1"], seed), ODD);
+    let rank = Some(Wrapper::Stub("rank"));
+    check(&ours(&["--wrap=rank", "-x", "PR204_LISTEN_LATER=1"], rank), ODD);
+}
+
+#[test]
+fn machines_that_have_names() {
+    check(&stub(&["--launch", "bare", "--host", "localhost"], None), ODD);
+    check(&stub(&["--launch", "ete7", "--host", "localhost"], None), ODD);
+    check(&stub(&["--wrap", "ref", "--host", "localhost"], Some(Wrapper::Ours)), ODD);
+    check(&stub(&["--wrap", "rank", "--host", "localhost"], Some(Wrapper::Ours)), ODD);
+}
+
+#[test]
 fn streams_in_small_segments() {
     check(&stub(&["--launch", "bare", "--split", "7"], None), ODD);
     check(&stub(&["--launch", "ete7", "--split", "100"], None), ODD);
