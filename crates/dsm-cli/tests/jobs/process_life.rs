@@ -2,7 +2,6 @@
 //! engines; nothing is left of any.
 
 use crate::harness::{Ended, Place, Watched, text};
-use rustix::process::{Pid, test_kill_process};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -104,7 +103,7 @@ fn ranks_in_rust_end_as_their_programs_do() {
     }
 }
 
-/// A child that called the library once spoke to the other ranks on its parent's sockets.
+/// The child that stays at the end is killed with its group. One that called the library once spoke to the other ranks on its parent's sockets.
 #[test]
 fn children_of_every_kind_are_made_while_pages_move() {
     for engine in ENGINES {
@@ -113,10 +112,6 @@ fn children_of_every_kind_are_made_while_pages_move() {
             line.contains(" touched shared memory at 0x200000000000, but it is a forked child of")
         });
         assert_eq!(told.count(), 10, "{job}");
-        // The child that stays is killed with its group.
-        let child = job.stdout.lines().find_map(|line| line.strip_prefix("child ")).unwrap();
-        let child = Pid::from_raw(child.parse().unwrap()).unwrap();
-        assert!(is_gone(child), "{job}");
     }
 }
 
@@ -189,39 +184,9 @@ fn run(engine: &str, program: &Path, arguments: &[&str]) -> Ended {
     let place = Place::local(2);
     let program = [text(program)];
     let command: Vec<&str> = program.into_iter().chain(arguments.iter().copied()).collect();
-    let mut job = place.command(&["--tag", "none", "--fault", engine], &command);
-    job.env("DSM_TEST_JOB", place.path(""));
-    let ended = crate::harness::Running::start(job).wait();
-    let left = of_job(&place.path(""));
-    assert!(left.iter().all(|pid| is_gone(*pid)), "{left:?} are left of {ended}");
+    let ended = place.run(&["--tag", "none", "--fault", engine], &command);
+    Watched::assert_gone_within(&Watched::all_in(place.dir()), GONE);
     ended
-}
-
-/// The processes with this place in their environment.
-fn of_job(place: &Path) -> Vec<Pid> {
-    let variable = format!("DSM_TEST_JOB={}", place.display()).into_bytes();
-    let has = |pid: &i32| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|word| word == variable)
-    };
-    let entries = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
-    let pids = entries.filter_map(|name| name.to_str()?.parse::<i32>().ok());
-    pids.filter(has).filter_map(Pid::from_raw).collect()
-}
-
-/// Whether a process ends within a second; who has ended may wait for its new parent to notice.
-fn is_gone(pid: Pid) -> bool {
-    let is_zombie = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
-    };
-    if test_kill_process(pid).is_err() || is_zombie() {
-        return true;
-    }
-    match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
-        Ok(_) => Watched::new(pid).is_gone_within(Duration::from_secs(1)),
-        Err(_) => true,
-    }
 }
 
 /// What `make test-programs` built.
@@ -243,4 +208,6 @@ fn rust_program() -> PathBuf {
     path
 }
 
+/// How long the kernel may take to remove what was killed.
+const GONE: Duration = Duration::from_secs(1);
 const ENGINES: [&str; 2] = ["uffd", "sigsegv"];
