@@ -21,6 +21,20 @@ use std::process::Command;
 use std::time::Duration;
 
 #[test]
+fn the_c_peers_are_right_among_themselves() {
+    let place = Place::local(1);
+    let mut command =
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/pr204/selftest.sh"));
+    // Their bytes, their refusals, and all of their launches once.
+    let cells = "^capture|, 2 ranks|^(nodes|cut|no-nul|port|rank-range)";
+    command.args(["1", cells]).current_dir(place.dir());
+    let ended = Running::start(command).end_within(Duration::from_secs(240));
+    let ended = ended.unwrap_or_else(|hung| panic!("{hung}"));
+    ended.assert_code(0);
+    println!("{}", ended.stdout.lines().last().unwrap());
+}
+
+#[test]
 fn what_a_job_leaves_behind_is_seen() {
     let place = Place::local(1);
     let mut command = Command::new("sh");
