@@ -9,10 +9,11 @@
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-enum { PAGES = 3, ODD = 40, CALLS = 21 };
+enum { PAGES = 3, ODD = 40, CALLS = 22 };
 
 static char *area, *buffer, *expected, *got;
 static size_t bytes; /* of the buffer, from within the first page to within the last */
@@ -130,6 +131,26 @@ static void in(int call, int file, int *ends)
     MUST(memcmp(buffer, expected, bytes) == 0);
 }
 
+/* To oneself, with addresses and bytes where two pages meet. */
+static void send_datagram(char *seam)
+{
+    struct sockaddr_in *to = (struct sockaddr_in *)(void *)(seam - 8), *from = (struct sockaddr_in *)(void *)(buffer + 8);
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t *length = (socklen_t *)(void *)(seam + dsm_page_size() - 4), own_length = sizeof own;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&own, sizeof own) == 0);
+    MUST(getsockname(fd, (struct sockaddr *)&own, &own_length) == 0);
+    *to = own;
+    memset(seam + 1000, 5, 4000);
+    SAME(sendto(fd, seam + 1000, 4000, 0, (struct sockaddr *)to, sizeof *to), 4000);
+    *length = sizeof *from;
+    SAME(recvfrom(fd, buffer + 100, 4000, 0, (struct sockaddr *)from, length), 4000);
+    SAME(*length, sizeof *from);
+    SAME(from->sin_port, own.sin_port);
+    MUST(buffer[100] == 5 && buffer[4099] == 5 && close(fd) == 0);
+}
+
 /* What is not bytes: structures and names. Each is put where two pages meet. */
 static void others(int call, int file)
 {
@@ -169,6 +190,7 @@ static void others(int call, int file)
     case 18: strcpy(seam - 4, "lines"); MUST(puts(seam - 4) >= 0); break;
     case 19: MUST(read(-1, buffer, bytes) == -1 && errno == EBADF); break;
     case 20: SAME(read(file, buffer, 0), 0); break;
+    case 21: send_datagram(seam); break;
     }
 }
 

@@ -55,6 +55,8 @@ FIND(readv);
 FIND(writev);
 FIND(recv);
 FIND(send);
+FIND(recvfrom);
+FIND(sendto);
 FIND(recvmsg);
 FIND(sendmsg);
 FIND(fread);
@@ -362,6 +364,39 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     give_message(&own);
     return done;
 }
+
+/* With _GNU_SOURCE glibc declares these two with a union of all kinds of addresses, which is passed as a pointer is. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+
+ssize_t recvfrom(int fd, void *restrict p, size_t n, int flags, struct sockaddr *restrict from, socklen_t *restrict length)
+{
+    struct iovec part = {p, n};
+    struct msghdr message = {.msg_name = from, .msg_iov = &part, .msg_iovlen = 1};
+    ssize_t done;
+
+    if (!is_shared(p, n) && (from == NULL || (!is_shared(length, sizeof *length) && !is_shared(from, *length))))
+        return NEXT(recvfrom)(fd, p, n, flags, from, length);
+    if (from != NULL)
+        message.msg_namelen = *length;
+    done = recvmsg(fd, &message, flags);
+    if (done >= 0 && from != NULL)
+        *length = message.msg_namelen;
+    return done;
+}
+
+ssize_t sendto(int fd, const void *p, size_t n, int flags, const struct sockaddr *to, socklen_t length)
+{
+    uintptr_t buffer = (uintptr_t)p, name = (uintptr_t)to;
+    struct iovec part = {(void *)buffer, n};
+    struct msghdr message = {.msg_name = (void *)name, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+
+    if (!is_shared(p, n) && (to == NULL || !is_shared(to, length)))
+        return NEXT(sendto)(fd, p, n, flags, to, length);
+    return sendmsg(fd, &message, flags);
+}
+
+#pragma GCC diagnostic pop
 
 /* A stream gives large pieces to the kernel where they are. */
 size_t fread(void *p, size_t size, size_t count, FILE *file)
