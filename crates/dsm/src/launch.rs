@@ -110,9 +110,12 @@ impl Found {
         }
     }
 
-    /// Says once, on rank 0, that nothing protects what the ranks say to each other.
+    /// Says once that nothing protects what the ranks say to each other: on rank 0, but on every rank of ours
+    /// where rank 0 may be foreign, and the launcher too.
     pub(crate) fn announce(&self, peer: PeerProfile) {
-        if self.key.is_some() || self.rank != Rank(0) || self.nodes.len() == 1 {
+        let may_be_foreign = self.told != Told::Native && peer != PeerProfile::Native;
+        let speaks = self.rank == Rank(0) || may_be_foreign;
+        if self.key.is_some() || !speaks || self.nodes.len() == 1 {
             return;
         }
         let (told, nodes, peer) = (self.told, self.nodes.len(), peer.as_str());

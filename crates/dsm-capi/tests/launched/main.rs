@@ -241,6 +241,16 @@ fn rank_zero_says_once_that_nothing_is_protected() {
     assert_eq!([&said[0].err[..], &said[1].err[..]], [line, ""]);
 }
 
+#[test]
+fn every_rank_says_it_where_rank_zero_may_be_foreign() {
+    let program = ["/usr/bin/env", "DSM_PEER=bcast", &built("exemple")];
+    for said in run(2, Naming::Variables, &program, Started::tell) {
+        let line = "dsm: launch profile pr204, peer profile bcast: the connections between the 2 ranks are \
+                    plaintext and unauthenticated\n";
+        assert_eq!((said.code, &said.err[..]), (Some(0), line), "{said:?}");
+    }
+}
+
 /// Runs a job; gives what its ranks said. Their sockets stay bound until all have ended.
 fn run(
     nodes: usize,
