@@ -7,7 +7,7 @@
  *     dsm_finalize();
  *
  * Link with -ldsm (or `pkg-config --cflags --libs dsm`) and start with `dsmexec machine_file program`.
- * A program that is not started by dsmexec is a job of one rank and works.
+ * Launchers of the PR204 family start it too. A program that nobody launched is a job of one rank and works.
  *
  * CONVENTIONS, as in POSIX threads. A function that returns an int status returns 0 or an errno value; it
  * never returns -1 and leaves errno alone. A function that returns a pointer returns NULL and sets errno.
@@ -16,7 +16,8 @@
  * signal handler. A call that waits is not interrupted by signals: handlers run, and it goes on waiting.
  *
  * ENOTCONN is the error of every call outside a job: before dsm_init, or after dsm_finalize. EIO means that the
- * library itself failed. Neither is listed again below.
+ * library itself failed. Where ranks of other libraries may be in the job (DSM_PEER, see dsm_init(3)), what is more than the
+ * area itself, barriers, locks, allocation, fails with ENOTSUP. None of these is listed again below.
  *
  * The JOB has errors too: a rank that dies, a host that is lost, a peer that breaks the protocol. They are not
  * returned. They end the process, with one line that names rank, host, pid and cause and an exit code listed
