@@ -4,6 +4,7 @@ use crate::harness::{Ended, Place, Running, Watched};
 use crate::{built, peer};
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -177,29 +178,25 @@ impl Launch {
     fn job(&self, place: &Place, ranks: Ranks, program: Program, nodes: usize) -> Command {
         let mut words = ranks.words(program);
         words.extend(program.arguments().iter().map(PathBuf::from));
-        self.command(place, nodes, ranks.peer(), ranks.is_mixed(), &words)
+        self.command(place, nodes, ranks, &words)
     }
 
-    /// A command line that starts these words on so many ranks. Foreign ranks speak as `peer` says, and ours with them
-    /// if the ranks are `mixed`.
-    pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
+    /// A command line that starts these words on so many ranks, with what makes them speak to each other.
+    pub(crate) fn command<S: AsRef<OsStr>>(
         &self,
         place: &Place,
         nodes: usize,
-        peer_profile: Option<Peer>,
-        mixed: bool,
+        ranks: Ranks,
         words: &[S],
     ) -> Command {
-        let profile = peer_profile.map(Peer::name);
-        let variable = profile.map(|profile| format!("PR204_PEER={profile}"));
+        let foreign = ranks.peer().map(|peer| format!("PR204_PEER={}", peer.name()));
+        let ours = ranks.peer_of_ours();
         let mut command = match self.launcher {
             Launcher::Ours => {
                 let mut options = vec!["--log=none"];
-                let peer = format!("--peer={}", profile.unwrap_or("native"));
-                if mixed {
-                    options.push(&peer);
-                }
-                if let Some(variable) = &variable {
+                let peer = ours.map(|peer| format!("--peer={}", peer.name()));
+                options.extend(peer.as_deref());
+                if let Some(variable) = &foreign {
                     options.extend(["-x", variable]);
                 }
                 place.command(&[&options, self.options].concat(), words)
@@ -208,11 +205,9 @@ impl Launch {
                 let mut command = Command::new(peer("launcher"));
                 command.current_dir(place.dir()).args(self.options);
                 command.args(["--hosts", &nodes.to_string()]);
-                if let Some(variable) = &variable {
+                let ours = ours.map(|peer| format!("DSM_PEER={}", peer.name()));
+                for variable in foreign.iter().chain(&ours) {
                     command.args(["--env", variable]);
-                }
-                if mixed {
-                    command.args(["--env", &format!("DSM_PEER={}", profile.unwrap_or("native"))]);
                 }
                 command.args(words);
                 command
@@ -258,8 +253,12 @@ impl Ranks {
         }
     }
 
-    fn is_mixed(self) -> bool {
-        matches!(self, Self::Mixed(..))
+    /// How ours speak to foreign ones, if there are such.
+    fn peer_of_ours(self) -> Option<Peer> {
+        match self {
+            Self::Mixed(peer, _) => Some(peer),
+            Self::Ours | Self::Stub(_) | Self::Strangers => None,
+        }
     }
 
     /// The program, with whatever decides which rank is whose.

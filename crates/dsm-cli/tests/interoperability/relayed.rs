@@ -1,6 +1,6 @@
 //! What launchers and wrappers of both kinds say, byte for byte, as somebody between them hears it.
 
-use crate::cells::{GONE, LIMIT, Launch, Launcher, Peer, Wrapper};
+use crate::cells::{GONE, LIMIT, Launch, Launcher, Peer, Ranks, Wrapper};
 use crate::goldens::{Names, golden};
 use crate::harness::{Place, Running, Watched, text};
 use crate::peer;
@@ -41,7 +41,7 @@ fn programs_read_the_golden_launch_block_everywhere() {
         for (nodes, rank, file) in [(1, 0, "launch_1"), (2, 1, "launch_2"), (4, 2, "launch_4")] {
             let place = Place::local(nodes);
             let words = [&python(), "-c", BLOCK];
-            run(launch.command(&place, nodes, None, false, &words)).assert_code(0);
+            run(launch.command(&place, nodes, Ranks::Strangers, &words)).assert_code(0);
             let block = fs::read(place.path(&format!("block {rank}"))).unwrap();
             let (mut names, what) = (Names::default(), format!("{file}, {}", launch.name()));
             golden(file)[0].assert_is(&mut names, &block, &what);
@@ -71,7 +71,7 @@ fn check_dialogue(form: &str, launch: &Launch, wrapper: Wrapper) {
     let dsmwrap = wrapper.directory().join("dsmwrap");
     place.script("dsmwrap", &format!("{} wrap '{}' \"$@\"", relay(&place), text(&dsmwrap)));
     let words = [&python(), "-c", BLOCK];
-    let mut command = launch.command(&place, 2, None, false, &words);
+    let mut command = launch.command(&place, 2, Ranks::Strangers, &words);
     command.env("PATH", format!("{}:/usr/bin:/bin", text(place.dir())));
     run(command).assert_code(0);
 
@@ -121,7 +121,7 @@ fn programs_of_2025_and_launchers_say_the_golden_dialogue() {
             let place = Place::local(2);
             let script = place
                 .script("program", &format!("{} ete7 '{}'", relay(&place), text(&peer(program))));
-            run(launch.command(&place, 2, Some(Peer::Bcast), true, &[script])).assert_code(0);
+            run(launch.command(&place, 2, Ranks::Mixed(Peer::Bcast, ""), &[script])).assert_code(0);
             let what = format!("{program}, {}", launch.name());
             let [zero, one, told] = &golden("ete7")[..] else { panic!("{what}") };
             let mut names = Names::default();

@@ -1,6 +1,6 @@
 //! Streams that lie or end early: a clear error, an exit code, and nothing left behind.
 
-use crate::cells::{GONE, LIMIT, Launch, Launcher, Peer, Wrapper, words_of_a_rank};
+use crate::cells::{GONE, LIMIT, Launch, Launcher, Ranks, Wrapper, words_of_a_rank};
 use crate::harness::{Place, Running, Watched, text};
 use crate::peer;
 use std::time::Instant;
@@ -86,7 +86,7 @@ fn check(options: &[&str], wrapper: Option<Wrapper>, lies: &[&[Lie]], (begin, co
     for (lie, message) in lies.iter().copied().flatten() {
         let words = [options, lie, &[text(&program)]].concat();
         let began_at = Instant::now();
-        let running = Running::start(launch.command(&place, 2, Some(Peer::Bcast), false, &words));
+        let running = Running::start(launch.command(&place, 2, Ranks::Ours, &words));
         let ended = running.end_within(LIMIT).unwrap_or_else(|hung| panic!("{hung}"));
         slowest = slowest.max(began_at.elapsed().as_millis());
         refused += 1;
