@@ -4,11 +4,25 @@ use std::fmt;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignalName(pub(crate) i32);
 
+impl SignalName {
+    /// As `SIGKILL`, or `signal 40` where it has no name.
+    pub(crate) fn alone(self) -> String {
+        match self.name() {
+            Some(name) => format!("SIG{name}"),
+            None => format!("signal {}", self.0),
+        }
+    }
+
+    fn name(self) -> Option<&'static str> {
+        let position = usize::try_from(self.0 - 1).ok();
+        position.and_then(|position| NAMES.get(position)).copied()
+    }
+}
+
 impl fmt::Display for SignalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.0;
-        let position = usize::try_from(number - 1).ok();
-        match position.and_then(|position| NAMES.get(position)) {
+        match self.name() {
             Some(name) => write!(f, "{number} (SIG{name})"),
             None => write!(f, "{number}"),
         }
@@ -35,5 +49,7 @@ mod tests {
         check(31, "31 (SIGSYS)");
         check(40, "40");
         check(0, "0");
+        assert_eq!(SignalName(19).alone(), "SIGSTOP");
+        assert_eq!(SignalName(40).alone(), "signal 40");
     }
 }

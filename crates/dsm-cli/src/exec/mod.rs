@@ -2,6 +2,7 @@
 //! together.
 
 mod address;
+mod chronicle;
 mod crew;
 mod event;
 mod exchange;
@@ -19,6 +20,7 @@ mod preamble;
 mod printer;
 mod profiles;
 mod rank_set;
+mod report;
 mod signals;
 mod sink;
 mod ssh;
@@ -30,15 +32,18 @@ mod waker;
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
 use crate::words;
+use chronicle::Chronicle;
 use clap::Parser;
 use clap::error::ErrorKind;
 use crew::{Crew, Mailbox, Verbosity};
+use dsm_net::launch::JobId;
 use event::Event;
 use foreign::tether;
 use launch::{Fault, Stop};
 use options::Options;
 use plan::{Plan, PlanError};
 use printer::{Colour, Printer, Sinks, Style};
+use report::{Outcome, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::SignalThread;
 use sink::Sink;
@@ -61,6 +66,8 @@ enum SetupError {
     Plan(#[from] PlanError),
     #[error("cannot open log {path}: {cause}; --log FILE names another, --log none does without", path = path.display(), cause = words::of_error(source))]
     Log { path: PathBuf, source: io::Error },
+    #[error("cannot write report {path}: {cause}; nothing was started", path = path.display(), cause = words::of_error(source))]
+    Report { path: PathBuf, source: io::Error },
     #[error(
         "{ranks} ranks need {needed} descriptors, and the limit is {limit}: raise it with ulimit -n"
     )]
@@ -73,7 +80,7 @@ impl SetupError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Plan(error) => error.exit_code(),
-            Self::Log { .. } => ExitCode::LOG,
+            Self::Log { .. } | Self::Report { .. } => ExitCode::LOG,
             Self::Descriptors { .. } | Self::Resources { .. } => ExitCode::RESOURCES,
         }
     }
@@ -122,7 +129,36 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> process::ExitCode {
 }
 
 fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
+    let report = match &options.report {
+        Some(path) if !options.dry_run => Some(
+            Report::prepare(path)
+                .map_err(|source| SetupError::Report { path: path.clone(), source })?,
+        ),
+        _ => None,
+    };
+    let mut job = None;
+    plan_and_run(options, report.as_ref(), &mut job).inspect_err(|error| {
+        let (reason, code) = (error.to_string(), error.exit_code());
+        let outcome = Outcome { job, code, reason: Some(&reason), ranks: &[] };
+        if let Some(complaint) = write_report(report.as_ref(), outcome) {
+            let _ = writeln!(io::stderr(), "dsmexec: {complaint}");
+        }
+    })
+}
+
+/// Writes the report, if there is to be one; gives a warning if it cannot.
+fn write_report(report: Option<&Report>, outcome: Outcome<'_>) -> Option<String> {
+    let error = report?.write(outcome).err()?;
+    Some(format!("warning: cannot write the report: {}", words::of_error(&error)))
+}
+
+fn plan_and_run(
+    options: &Options,
+    report: Option<&Report>,
+    job: &mut Option<JobId>,
+) -> Result<ExitCode, SetupError> {
     let plan = Plan::new(options)?;
+    *job = Some(plan.job);
     if options.dry_run {
         let mut text = plan.describe().join("\n");
         text.push('\n');
@@ -143,7 +179,10 @@ fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
     let (printer, thread) = Printer::start(style, sinks, done).map_err(resources("the printer"))?;
     let verbosity = if options.verbose { Verbosity::Steps } else { Verbosity::Quiet };
     let mut crew = Crew::new(&plan, printer, mailbox, options.connect_timeout, verbosity);
-    let (code, last) = run_job(&mut crew, options);
+    let mut chronicle = Chronicle::new(plan.hosts(), Instant::now());
+    let (code, last) = run_job(&mut crew, &mut chronicle, options);
+    let outcome = Outcome { job: *job, code, reason: last.as_deref(), ranks: chronicle.ranks() };
+    write_report(report, outcome).into_iter().for_each(|warning| crew.printer.note(warning));
     crew.printer.end(last);
     if wait_for_printer(&mut crew) {
         thread.join().expect("the printer does not panic");
@@ -153,7 +192,11 @@ fn run_with(options: &Options) -> Result<ExitCode, SetupError> {
 }
 
 /// Runs the job; gives the exit code and the last line.
-fn run_job(crew: &mut Crew<'_>, options: &Options) -> (ExitCode, Option<String>) {
+fn run_job(
+    crew: &mut Crew<'_>,
+    chronicle: &mut Chronicle,
+    options: &Options,
+) -> (ExitCode, Option<String>) {
     let plan = crew.plan;
     let program = String::from_utf8_lossy(&plan.program.program);
     crew.printer.record(format!("job {}: {} ranks of {program}", plan.job, plan.ranks.len()));
@@ -161,7 +204,7 @@ fn run_job(crew: &mut Crew<'_>, options: &Options) -> (ExitCode, Option<String>)
     plan.warnings.iter().for_each(|warning| crew.printer.note(warning));
     let (code, why) = match launch::prepare(crew) {
         Ok(starts) => {
-            let (verdict, tally) = supervise::supervise(crew, starts);
+            let (verdict, tally) = supervise::supervise(crew, chronicle, starts);
             if options.stats && plan.profiles.wrap.is_some() {
                 crew.printer
                     .note("--stats: a foreign dsmwrap tells nothing of what its rank has done");
@@ -176,7 +219,8 @@ fn run_job(crew: &mut Crew<'_>, options: &Options) -> (ExitCode, Option<String>)
         Err(Stop::Faults(faults)) => {
             crew.dismiss();
             tell_faults(crew, &faults);
-            (faults[0].code, "no rank was started".to_owned())
+            let Fault { rank, code, what } = &faults[0];
+            (*code, format!("no rank was started: {}{what}", crew.name(*rank)))
         }
         Err(Stop::Signal(signal)) => {
             crew.dismiss();

@@ -104,6 +104,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) stats: bool,
 
+    /// Where to write what became of the job and of every rank, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Tell each step with the time since the start
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -276,7 +280,7 @@ Exit codes:
   64   usage                        68   unknown host
   69   host unreachable, ssh failed, or no dsmwrap there
   70   internal error               71   not enough of a resource
-  74   the log cannot be opened     75   contact to a host or between ranks lost
+  74   log or report impossible     75   contact to a host or between ranks lost
   76   a rank broke the protocol    77   permission denied
   78   machine file, settings, program or directory wrong
   130  Ctrl-C";

@@ -1,5 +1,6 @@
 //! From the orders to start until the last rank is gone.
 
+use super::chronicle::Chronicle;
 use super::crew::Crew;
 use super::event::Event;
 use super::input::Input;
@@ -21,6 +22,7 @@ struct Watch<'a, 'b> {
     crew: &'a mut Crew<'b>,
     verdict: Verdict,
     tally: Tally,
+    chronicle: &'a mut Chronicle,
     input: Option<Input>,
     phase: Phase,
     /// Ranks whose programs are not known to run.
@@ -44,7 +46,11 @@ enum Phase {
 }
 
 /// Starts every rank and returns when all are gone: what became of the job, and what its ranks did.
-pub(crate) fn supervise(crew: &mut Crew<'_>, tasks: Vec<Task>) -> (Verdict, Tally) {
+pub(crate) fn supervise(
+    crew: &mut Crew<'_>,
+    chronicle: &mut Chronicle,
+    tasks: Vec<Task>,
+) -> (Verdict, Tally) {
     let verdict = Verdict::new(crew.plan.hosts());
     let tally = Tally::new(crew.plan.hosts());
     let unstarted: Vec<_> = crew.ranks().collect();
@@ -55,6 +61,7 @@ pub(crate) fn supervise(crew: &mut Crew<'_>, tasks: Vec<Task>) -> (Verdict, Tall
     let mut watch = Watch {
         verdict,
         tally,
+        chronicle,
         input: None,
         phase: Phase::Running,
         unstarted,
@@ -114,6 +121,7 @@ impl Watch<'_, '_> {
             Event::Gone { rank, gone } => {
                 let leader = self.crew.plan.ranks[usize::from(rank)].route.leader();
                 let (code, what) = ssh::lost(&gone, leader);
+                self.chronicle.on_lost(rank, Instant::now());
                 self.verdict.on_lost(rank, code, what);
             }
             Event::Signal(SIGTSTP) => self.crew.printer.note(NO_STOP),
@@ -130,7 +138,9 @@ impl Watch<'_, '_> {
                 self.crew.step(|| format!("{}: program runs as pid {pid}", self.crew.name(rank)));
                 self.unstarted.retain(|other| *other != rank);
                 // Not every foreign wrapper tells it.
-                self.verdict.on_started(rank, (pid != 0).then_some(pid), now);
+                let pid = (pid != 0).then_some(pid);
+                self.chronicle.on_started(rank, pid, now);
+                self.verdict.on_started(rank, pid, now);
             }
             Report::StartFailed(failure) => {
                 let (code, what) = launch::explain(&failure);
@@ -149,10 +159,12 @@ impl Watch<'_, '_> {
             Report::Status(status) => {
                 self.on_status(rank, &status);
                 self.tally.on_status(rank, &status);
+                self.chronicle.on_status(rank, &status);
                 self.verdict.on_status(rank, status, now);
             }
             Report::Exited(ending) => {
                 self.crew.step(|| format!("{}: program{}", self.crew.name(rank), shown(ending)));
+                self.chronicle.on_ended(rank, ending, now);
                 self.verdict.on_ended(rank, ending);
             }
             Report::Hello(_) | Report::Bound(_) | Report::Found => {
@@ -210,6 +222,7 @@ impl Watch<'_, '_> {
             Phase::Running if self.verdict.must_end() => {
                 let grace_ms = u32::try_from(GRACE.as_millis()).expect("two seconds fit");
                 self.crew.send_all(&Order::End { grace_ms });
+                self.chronicle.on_end_ordered(now);
                 self.phase = Phase::Ending { kill_at: now + GRACE + LAST_GRACE };
             }
             Phase::Running if !self.verdict.anybody_runs() => {

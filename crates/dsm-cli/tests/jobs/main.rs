@@ -18,5 +18,6 @@ mod pr204_wrappers;
 mod process_life;
 mod programs;
 mod refusals;
+mod report;
 mod stats;
 mod wrapper;
