@@ -1,6 +1,7 @@
 //! The rows of the matrix.
 
-use crate::cells::{ALL, Column, Launch, Launcher, Peer, Ranks, VALUES, Wrapper, check};
+use crate::cells::{ALL, Column, Launch, Launcher, VALUES, Wrapper, check};
+use crate::ranks::{Peer, Ranks};
 
 const fn ours(options: &'static [&'static str], wrapper: Option<Wrapper>) -> Launch {
     Launch { launcher: Launcher::Ours, options, wrapper }

@@ -1,6 +1,6 @@
 //! Every launcher x wrapper x library of the PR204 family, ours and the C peers of `tests/pr204`, in real jobs on this machine.
 //!
-//! `cells` is what is tried and what is right, `launches` has a test for each row of the matrix. How often each cell runs says
+//! `ranks` and `cells` are what is tried and what is right, `launches` has a test for each row of the matrix. How often each cell runs says
 //! `DSM_MATRIX_RUNS`; see `scripts/interoperability`.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what a test takes for granted fails the test")]
@@ -12,6 +12,7 @@ mod goldens;
 #[allow(dead_code, reason = "the tests of jobs use the rest")]
 mod harness;
 mod launches;
+mod ranks;
 mod relayed;
 mod streams;
 

@@ -1,9 +1,10 @@
 //! What launchers and wrappers of both kinds say, byte for byte, as somebody between them hears it.
 
-use crate::cells::{GONE, LIMIT, Launch, Launcher, Peer, Ranks, Wrapper};
+use crate::cells::{GONE, LIMIT, Launch, Launcher, Wrapper};
 use crate::goldens::{Names, golden};
 use crate::harness::{Place, Running, Watched, text};
 use crate::peer;
+use crate::ranks::{Peer, Ranks};
 use std::fs;
 use std::process::Command;
 

@@ -1,8 +1,9 @@
 //! Streams that lie or end early: a clear error, an exit code, and nothing left behind.
 
-use crate::cells::{GONE, LIMIT, Launch, Launcher, Ranks, Wrapper, words_of_a_rank};
+use crate::cells::{GONE, LIMIT, Launch, Launcher, Wrapper, words_of_a_rank};
 use crate::harness::{Place, Running, Watched, text};
 use crate::peer;
+use crate::ranks::Ranks;
 use std::time::Instant;
 
 /// What the stub launcher does wrong, and what is to be said of it.
