@@ -10,3 +10,4 @@ pub mod frame;
 pub mod launch;
 pub mod pr204;
 pub mod rendezvous;
+mod strangers;

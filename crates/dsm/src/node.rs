@@ -19,7 +19,7 @@ use dsm_mem::{
 };
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
-use dsm_net::rendezvous::{Rendezvous, RendezvousError};
+use dsm_net::rendezvous::{Notice, Rendezvous, RendezvousError};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -328,7 +328,9 @@ impl Node {
         let fault_engine = faults.describe();
         let nodes = u16::try_from(found.nodes.len()).expect("the number of nodes was checked");
         let times = (REMIND_AFTER, settings.join_timeout);
-        let streams = pr204::meet(profile, found, times, |missing| remind(found, missing))?;
+        let streams = pr204::meet(profile, found, times, |missing| {
+            tell(found, Notice::Missing(missing));
+        })?;
         let foreign = Foreign::new(settings.peer).map_err(system("make an eventfd"))?;
         let (counters, rank) = (Arc::<Counters>::default(), found.rank);
         let driver = pr204::Driver::new(pr204::Parts {
@@ -483,7 +485,7 @@ fn meet(
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,
     };
-    let streams = rendezvous.meet(|missing| remind(found, missing))?;
+    let streams = rendezvous.meet(|notice| tell(found, notice))?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = streams.into_iter().map(|(rank, stream)| {
         let connection = Connection::new(stream, limits).map_err(system("set up a connection"))?;
@@ -492,14 +494,28 @@ fn meet(
     connections.collect()
 }
 
-/// Says which ranks the others wait for.
-fn remind(found: &Found, missing: &[Rank]) {
-    let mut line = format!("dsm: rank {} has waited {REMIND_AFTER:?} for dsm_init of", found.rank);
-    for rank in missing {
-        let host = &found.nodes[usize::from(rank.0)].host;
-        line.push_str(&format!(" rank {rank} ({host})"));
-    }
-    line.push('\n');
+/// Says what keeps the ranks from meeting, and who was turned away.
+fn tell(found: &Found, notice: Notice<'_>) {
+    let (own, host_of) = (found.rank, |rank: Rank| &found.nodes[usize::from(rank.0)].host);
+    let line = match notice {
+        Notice::Missing(missing) => {
+            let names = missing.iter().map(|rank| format!(" rank {rank} ({})", host_of(*rank)));
+            let names: String = names.collect();
+            format!("dsm: rank {own} has waited {REMIND_AFTER:?} for dsm_init of{names}\n")
+        }
+        Notice::Silent { rank, address } => format!(
+            "dsm: rank {own}: rank {rank} ({}) does not answer at {address}: is there a firewall? \
+             trying on\n",
+            host_of(rank)
+        ),
+        Notice::TurnedAway { count, last } => {
+            let connections = if count == 1 { "connection" } else { "connections" };
+            format!(
+                "dsm: rank {own}: turned away {count} {connections} from strangers, \
+                 last from {last}\n"
+            )
+        }
+    };
     // Standard error may be closed; the wait goes on all the same.
     let _ = io::stderr().write_all(line.as_bytes());
 }

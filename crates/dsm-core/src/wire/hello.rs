@@ -95,6 +95,12 @@ impl Hello {
         Rank(u16::from_le_bytes(field(bytes, 6)))
     }
 
+    /// The rank a hello says it is for, checked or not.
+    #[must_use]
+    pub fn addressee(bytes: &[u8; HELLO_BYTES]) -> Rank {
+        Rank(u16::from_le_bytes(field(bytes, 8)))
+    }
+
     /// Reads a peer's hello and checks it against our own, which names no receiver yet.
     ///
     /// # Errors
@@ -105,7 +111,7 @@ impl Hello {
         let theirs = Self {
             version: u16::from_le_bytes(field(bytes, 4)),
             from: Self::speaker(bytes),
-            to: Rank(u16::from_le_bytes(field(bytes, 8))),
+            to: Self::addressee(bytes),
             nodes: u16::from_le_bytes(field(bytes, 10)),
             page_bytes: u32::from_le_bytes(field(bytes, 12)),
             base: u64::from_le_bytes(field(bytes, 16)),
