@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are part of the result")]
 
 mod cells;
+mod ends;
 mod goldens;
 #[path = "../jobs/harness.rs"]
 #[allow(dead_code, reason = "the tests of jobs use the rest")]
