@@ -324,9 +324,9 @@ impl Rendezvous<'_> {
         let is_stranger = checked == Err(HelloError::Stranger);
         // With the key, but none that calls this rank: a hello that was said before, or to another.
         let is_misplaced = rank <= self.hello.from
+            || rank.0 >= self.hello.nodes
             || meeting.met.contains_key(&rank)
-            || Hello::addressee(bytes) != self.hello.from
-            || (checked.is_ok() && rank.0 >= self.hello.nodes);
+            || Hello::addressee(bytes) != self.hello.from;
         if is_stranger || is_misplaced {
             meeting.turn_away(caller);
             return Ok(());
