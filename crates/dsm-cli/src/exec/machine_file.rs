@@ -2,8 +2,8 @@
 
 use crate::words;
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -42,9 +42,9 @@ struct Fault(String, &'static str);
 /// # Errors
 /// Names the file, and the line where there is one.
 pub(crate) fn read(path: &Path, ranks: Option<usize>) -> Result<Vec<Place>, MachineFileError> {
-    let bytes = fs::read(path)
+    let file = File::open(path)
         .map_err(|source| MachineFileError::Read { path: path.to_path_buf(), source })?;
-    let mut places = parse(path, &bytes)?;
+    let mut places = parse(path, BufReader::new(file))?;
     if let Some(expected) = ranks {
         if places.len() < expected {
             let (path, found) = (path.to_path_buf(), places.len());
@@ -55,11 +55,26 @@ pub(crate) fn read(path: &Path, ranks: Option<usize>) -> Result<Vec<Place>, Mach
     Ok(places)
 }
 
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Place>, MachineFileError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+/// Reads no more than it uses: what is too long is not read to its end.
+pub(super) fn parse(path: &Path, mut file: impl BufRead) -> Result<Vec<Place>, MachineFileError> {
     let mut places = Vec::new();
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let parsed = parse_line(line).and_then(|entry| match entry {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = file.by_ref().take(MAX_LINE_BYTES as u64 + 8).read_until(b'\n', &mut line);
+        let count =
+            read.map_err(|source| MachineFileError::Read { path: path.to_path_buf(), source })?;
+        if count == 0 {
+            break;
+        }
+        if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
+        let parsed = match number {
+            ..=MAX_LINES => parse_line(line.strip_suffix(b"\n").unwrap_or(&line)),
+            _ => Err(Fault("one more line".into(), "at most 262144 lines")),
+        };
+        let parsed = parsed.and_then(|entry| match entry {
             Some((_, slots)) if slots > MAX_RANKS - places.len() => {
                 Err(Fault(format!("rank {MAX_RANKS}"), "at most 65535 ranks"))
             }
@@ -69,8 +84,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Place>, MachineFile
             Ok(Some((place, slots))) => places.extend(std::iter::repeat_n(place, slots)),
             Ok(None) => (),
             Err(Fault(found, expected)) => {
-                let (path, line) = (path.to_path_buf(), index + 1);
-                return Err(MachineFileError::Line { path, line, found, expected });
+                let path = path.to_path_buf();
+                return Err(MachineFileError::Line { path, line: number, found, expected });
             }
         }
     }
@@ -83,7 +98,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Place>, MachineFile
 /// The place on a line and how many ranks it gets; nothing for a blank line.
 fn parse_line(line: &[u8]) -> Result<Option<(Place, usize)>, Fault> {
     if line.len() > MAX_LINE_BYTES {
-        return Err(Fault(format!("a line of {} bytes", line.len()), "at most 4096 bytes"));
+        return Err(Fault(format!("a line of over {MAX_LINE_BYTES} bytes"), "less"));
     }
     let Ok(line) = std::str::from_utf8(line) else {
         return Err(Fault("bytes that are not UTF-8".into(), "text"));
@@ -187,6 +202,9 @@ impl fmt::Display for Place {
 /// Rank numbers are 16 bits, and so is their count.
 const MAX_RANKS: usize = 65_535;
 const MAX_LINE_BYTES: usize = 4096;
+/// Four for each rank there can be.
+const MAX_LINES: usize = 262_144;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const KEYS: &str = "slots=N or address=IP";
 
 #[cfg(test)]
@@ -202,6 +220,18 @@ mod tests {
     fn check_error(file: impl AsRef<[u8]>, message: &str) {
         let error = parse(Path::new("m"), file.as_ref()).unwrap_err();
         assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        for (path, message) in [
+            ("/dev/zero", "/dev/zero:1: a line of over 4096 bytes, expected less"),
+            ("/dev/urandom", "/dev/urandom:"),
+            ("/", "cannot read machine file /: is a directory"),
+        ] {
+            let error = read(Path::new(path), None).unwrap_err().to_string();
+            assert!(error.to_lowercase().starts_with(message), "{error}");
+        }
     }
 
     #[test]
@@ -255,14 +285,19 @@ mod tests {
         check_error("a cores=4", &format!("m:1: key \"cores\", {keys}"));
         check_error("a address=b", "m:1: address=\"b\", expected an IPv4 or IPv6 address");
         check_error(b"a\n\xff", "m:2: bytes that are not UTF-8, expected text");
-        check_error(vec![b'a'; 4097], "m:1: a line of 4097 bytes, expected at most 4096 bytes");
+        check_error(vec![b'a'; 4097], "m:1: a line of over 4096 bytes, expected less");
+        check_error(b"a\0b", &format!("m:1: host \"a\\0b\", {host}"));
+        check_error("`reboot`", &format!("m:1: host \"`reboot`\", {host}"));
+        check_error("u@-oProxyCommand=x", &format!("m:1: host \"-oProxyCommand=x\", {host}"));
+        check_error("u@[-x]", &format!("m:1: host \"[-x]\", {name}"));
+        check_error("\n".repeat(262_145), "m:262145: one more line, expected at most 262144 lines");
         check_error("a slots=65535\nb", "m:2: rank 65535, expected at most 65535 ranks");
     }
 
     #[test]
     fn a_file_may_be_cut_but_not_stretched() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "a\nb\nc\n").unwrap();
+        std::fs::write(file.path(), "a\nb\nc\n").unwrap();
         assert_eq!(read(file.path(), Some(2)).unwrap().len(), 2);
         let error = read(file.path(), Some(4)).unwrap_err().to_string();
         assert!(error.ends_with("it has 3 ranks, expected at least the 4 asked for"), "{error}");
