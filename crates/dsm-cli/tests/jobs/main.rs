@@ -20,4 +20,5 @@ mod programs;
 mod refusals;
 mod report;
 mod stats;
+mod strangers;
 mod wrapper;
