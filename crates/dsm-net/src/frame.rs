@@ -1,5 +1,6 @@
 //! Launch frames: a little-endian `u32` length, then that many bytes of a postcard-encoded message.
 
+use crate::wipe;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -45,7 +46,8 @@ fn finish(mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-/// Takes bytes as they arrive and gives messages as they are complete.
+/// Takes bytes as they arrive and gives messages as they are complete. It leaves none behind in memory: a
+/// job's key may be among them.
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: Vec<u8>,
@@ -55,7 +57,14 @@ pub struct Decoder {
 impl Decoder {
     /// Adds bytes read from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.start);
+        let needed = self.bytes.len() - self.start + bytes.len();
+        if needed > self.bytes.capacity() {
+            let mut grown = Vec::with_capacity(needed.next_power_of_two());
+            grown.extend_from_slice(&self.bytes[self.start..]);
+            wipe::bytes(&mut std::mem::replace(&mut self.bytes, grown));
+        } else {
+            self.bytes.drain(..self.start);
+        }
         self.start = 0;
         self.bytes.extend_from_slice(bytes);
     }
@@ -84,6 +93,12 @@ impl Decoder {
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         self.start < self.bytes.len()
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        wipe::bytes(&mut self.bytes);
     }
 }
 

@@ -11,3 +11,4 @@ pub mod launch;
 pub mod pr204;
 pub mod rendezvous;
 mod strangers;
+pub mod wipe;

@@ -10,6 +10,7 @@
 //! taken in time, or ends before an answer, is tried again too: strangers may have filled the rank's queue.
 
 use crate::strangers::Strangers;
+use crate::wipe;
 use dsm_core::Rank;
 use dsm_core::wire::{HELLO_BYTES, Hello, HelloError};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -460,21 +461,30 @@ struct Greeting {
     stream: TcpStream,
     /// Of the other end.
     address: SocketAddr,
-    bytes: [u8; HELLO_BYTES],
+    bytes: Secret,
     filled: usize,
     until: Instant,
+}
+
+/// The bytes of a hello: in one place however they are moved, and gone afterwards, because they hold the key.
+struct Secret(Box<[u8; HELLO_BYTES]>);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe::bytes(&mut *self.0);
+    }
 }
 
 impl Greeting {
     fn new(stream: TcpStream, address: SocketAddr) -> Self {
         let until = Instant::now() + CALLER_TIMEOUT;
-        Self { stream, address, bytes: [0; HELLO_BYTES], filled: 0, until }
+        Self { stream, address, bytes: Secret(Box::new([0; HELLO_BYTES])), filled: 0, until }
     }
 
     /// The hello, once all its bytes are here. Never reads beyond it.
     fn read(&mut self) -> io::Result<Option<[u8; HELLO_BYTES]>> {
         while self.filled < HELLO_BYTES {
-            match self.stream.read(&mut self.bytes[self.filled..]) {
+            match self.stream.read(&mut self.bytes.0[self.filled..]) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -482,7 +492,7 @@ impl Greeting {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some(self.bytes))
+        Ok(Some(*self.bytes.0))
     }
 }
 

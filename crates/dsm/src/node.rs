@@ -20,6 +20,7 @@ use dsm_mem::{
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use dsm_net::rendezvous::{Notice, Rendezvous, RendezvousError};
+use dsm_net::wipe;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -104,11 +105,15 @@ impl Node {
         if JOINED.swap(true, Ordering::SeqCst) {
             return Err(JoinError::Again);
         }
-        let node = Self::join_once()?;
+        let joined = Self::join_once();
+        // The key was there.
+        wipe::stack();
+        let node = joined?;
         typed::enter(node.twin());
         Ok(node)
     }
 
+    #[inline(never)]
     fn join_once() -> Result<Self, JoinError> {
         let settings = Settings::from_environment()?;
         let Some(found) = Found::find(settings.join_timeout)? else {
