@@ -13,4 +13,5 @@ mod harness_test;
 mod memory;
 mod over_ssh;
 mod pr204;
+mod strangers;
 mod valgrind;

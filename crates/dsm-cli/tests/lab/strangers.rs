@@ -1,0 +1,89 @@
+//! A host that is not in a job looks for it.
+
+use crate::harness::{Lab, Stream, User};
+use rustix::process::Signal;
+use std::time::Duration;
+
+#[test]
+fn a_scan_from_another_host_receives_no_byte_of_a_job_that_waits() {
+    let Some(lab) = Lab::three_hosts() else { return };
+    let hosts = ["node1", "node2"];
+    let job = lab.job(User::Ordinary, &hosts).options(&["--stdin", "1"]);
+    let program = lab.program("rotation");
+    let hold = "echo here; test $DSM_NODE_ID = 0 || read line; exec \"$0\" 1 3";
+    let mut running = job.start_any(&["sh", "-c", hold, &program]);
+    for rank in 0..2 {
+        running.wait_for_output(&format!("[Proc {rank} : "));
+    }
+    for host in 0..2 {
+        let found = scan(&lab, 2, &lab.address(host));
+        assert_eq!(found.len(), 2, "a rank and an sshd listen there: {found:?}");
+        assert!(found[0].starts_with("port 22: ") && !found[0].ends_with(" 0 bytes"), "{found:?}");
+        assert!(found[1].ends_with(": 0 bytes"), "{found:?}");
+        println!("scanned all ports of {}: {found:?}", hosts[host]);
+        // The rank is bound to the address at which its host is reached, and to no other.
+        assert_eq!(scan(&lab, host, "127.0.0.1"), [""; 0], "at the loopback of {}", hosts[host]);
+    }
+    running.input(Some(b"go\n"));
+    let ended = running.finish(Duration::from_secs(30));
+    ended.expect_code(0);
+    for rank in 0..2 {
+        assert!(ended.rank(rank)[1].contains(" 0 wrong, "), "{}", ended.report());
+    }
+    let from = format!("from strangers, last from {}", lab.address(2));
+    ended.expect_error(&["dsm: rank 0: turned away 1 connection ", &from]);
+    lab.expect_no_processes(Duration::ZERO);
+}
+
+#[test]
+fn a_scan_from_another_host_finds_nothing_of_a_job_that_runs() {
+    let Some(lab) = Lab::three_hosts() else { return };
+    let job = lab.job(User::Ordinary, &["node1", "node2"]);
+    let mut running = job.start("endless", &[""]);
+    for rank in 0..2 {
+        running.wait_for_output(&format!("[Proc {rank} : "));
+    }
+    for host in 0..2 {
+        let found = scan(&lab, 2, &lab.address(host));
+        assert!(found.len() == 1 && found[0].starts_with("port 22: "), "{found:?}");
+    }
+    running.signal_dsmexec(Signal::INT);
+    running.finish(Duration::from_secs(30)).expect_code(130);
+    lab.expect_no_processes(Duration::ZERO);
+}
+
+/// Connects to every port of `address` from a host, and says what each open one sent within five seconds.
+fn scan(lab: &Lab, from: usize, address: &str) -> Vec<String> {
+    let mut command = lab.on_host(from);
+    command.args(["python3", "-c", SCAN, address]);
+    lab.run(command).texts(Stream::Stdout).map(str::to_owned).collect()
+}
+
+const SCAN: &str = r#"
+import select, socket, sys, time
+found = {}
+for port in range(1, 65536):
+    try:
+        connection = socket.create_connection((sys.argv[1], port), 2)
+        # The kernel may choose the port that is tried for this end: then it is connected to itself.
+        if connection.getsockname() != connection.getpeername():
+            found[port] = connection
+    except ConnectionRefusedError:
+        pass
+until, got = time.monotonic() + 5, dict.fromkeys(found, 0)
+ports = {connection.fileno(): port for port, connection in found.items()}
+while ports:
+    ready = select.select(list(ports), [], [], max(0, until - time.monotonic()))[0]
+    if not ready:
+        break
+    for fd in ready:
+        try:
+            count = len(found[ports[fd]].recv(4096))
+        except ConnectionResetError:
+            count = 0
+        got[ports[fd]] += count
+        if not count:
+            del ports[fd]
+for port in sorted(got):
+    print(f"port {port}: {got[port]} bytes")
+"#;
