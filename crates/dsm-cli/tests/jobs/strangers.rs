@@ -316,6 +316,41 @@ fn the_core_of_a_rank_has_no_key() {
     }
 }
 
+#[test]
+fn strangers_where_a_foreign_wrapper_is_awaited_neither_hang_nor_crash_dsmexec() {
+    for form in ["ref", "seed", "rank"] {
+        for (said, codes) in [("", &[0][..]), ("ff", &[0, 76]), (HTTP_HEX, &[0, 76])] {
+            let place = Place::local(2);
+            place.script("wrapper", &format!("exec python3 -c '{BESIEGED_WRAPPER}' \"$@\""));
+            let (wrap, form, said) =
+                (format!("--wrap={form}"), format!("FORM={form}"), format!("SAID={said}"));
+            let options = ["--wrap-command=./wrapper", &wrap, "-x", &form, "-x", &said];
+            let ended = place.run(&options, &["true"]);
+            let code = ended.status.code().unwrap();
+            assert!(codes.contains(&code), "{ended}");
+            if code == 76 {
+                ended.assert_stderr(&[
+                    "dsmexec: rank ",
+                    "(localhost)",
+                    "cannot be understood: it ",
+                ]);
+            }
+            assert!(ended.took < Duration::from_secs(20), "{ended}");
+            let left = Watched::all_in(place.dir());
+            Watched::assert_gone_within(&left, Duration::from_secs(3));
+        }
+    }
+}
+
+#[test]
+fn strangers_that_fill_the_meeting_of_2025_are_sent_away_in_time() {
+    let place = Place::local(2);
+    let options = ["--launch=ete7", "--tag=none"];
+    let ended = place.run(&options, &["python3", "-c", BESIEGED_MEETING]);
+    assert_eq!(ended.assert_code(0).lines(), ["2 AB", "2 AB"], "{ended}");
+    assert!(ended.took < Duration::from_secs(40), "{ended}");
+}
+
 /// All that comes before the end is nothing.
 #[track_caller]
 fn assert_silence(stream: &TcpStream) {
@@ -469,6 +504,44 @@ if rank == sys.argv[1]:
     sys.stdin.readline()
 os.execv(sys.argv[2], sys.argv[2:])
 "#;
+/// A wrapper that comes after 100 strangers, half of whom say what SAID has in hexadecimal.
+const BESIEGED_WRAPPER: &str = r#"
+import os, socket, struct, sys
+form, said = os.environ["FORM"], bytes.fromhex(os.environ["SAID"])
+at = (sys.argv[1], int(sys.argv[2]))
+strangers = []
+for turn in range(100):
+    try:
+        stranger = socket.create_connection(at)
+        strangers.append(stranger)
+        if turn % 2: stranger.sendall(said)
+    except OSError:
+        pass
+launcher = socket.create_connection(at)
+number = lambda value: struct.pack("<i", value)
+bound = socket.socket()
+bound.bind(("127.0.0.1", 0))
+port, name, words = bound.getsockname()[1], b"127.0.0.1".ljust(1024, b"\0"), sys.argv[3:]
+launcher.sendall({
+    "ref": lambda: number(1024) + name + number(os.getpid()) + number(port) + b"".join(number(int(it)) for it in words[:2]),
+    "seed": lambda: name + number(os.getpid()) + number(port),
+    "rank": lambda: number(int(words[0])) + name + number(port) + bytes(8),
+}[form]())
+"#;
+/// A program of 2025; its rank 0 comes after more strangers than dsmexec keeps.
+const BESIEGED_MEETING: &str = r#"
+import os, socket, struct
+rank = int(os.environ["DSMEXEC_RANKID"])
+at = (os.environ["DSMEXEC_HOSTNAME"], int(os.environ["DSMEXEC_PORTNUM"]))
+strangers = [socket.create_connection(at) for _ in range(600)] if rank == 0 else []
+server = socket.create_connection(at)
+server.sendall(struct.pack("<iQ", rank, 1) + bytes([65 + rank]))
+told = b""
+while piece := server.recv(100):
+    told += piece
+print(len(told), told.decode())
+"#;
+const HTTP_HEX: &str = "474554202f20485454502f312e310d0a0d0a";
 const ROTATION: [&str; 3] = ["rotation", "1", "3"];
 /// What begins a connection of a browser.
 const TLS_HELLO: &[u8] =
