@@ -15,14 +15,14 @@ fn a_scan_from_another_host_receives_no_byte_of_a_job_that_waits() {
     for rank in 0..2 {
         running.wait_for_output(&format!("[Proc {rank} : "));
     }
-    for host in 0..2 {
+    for (host, name) in hosts.iter().enumerate() {
         let found = scan(&lab, 2, &lab.address(host));
         assert_eq!(found.len(), 2, "a rank and an sshd listen there: {found:?}");
         assert!(found[0].starts_with("port 22: ") && !found[0].ends_with(" 0 bytes"), "{found:?}");
         assert!(found[1].ends_with(": 0 bytes"), "{found:?}");
-        println!("scanned all ports of {}: {found:?}", hosts[host]);
+        println!("scanned all ports of {name}: {found:?}");
         // The rank is bound to the address at which its host is reached, and to no other.
-        assert_eq!(scan(&lab, host, "127.0.0.1"), [""; 0], "at the loopback of {}", hosts[host]);
+        assert_eq!(scan(&lab, host, "127.0.0.1"), [""; 0], "at the loopback of {name}");
     }
     running.input(Some(b"go\n"));
     let ended = running.finish(Duration::from_secs(30));
