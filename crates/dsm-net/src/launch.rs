@@ -1,8 +1,8 @@
 //! What dsmexec, dsmwrap and a rank's runtime say to each other to start, watch and end a job.
 //!
 //! ```text
-//! dsmexec --Order--> dsmwrap --Job--> rank        (ssh's stdin; the socket DSM_JOB_FD)
-//! dsmexec <-Report-- dsmwrap <-Status- rank       (ssh's stdout; the same socket)
+//! dsmexec --Order--> dsmwrap --Job, Question--> rank   (ssh's stdin; the socket DSM_JOB_FD)
+//! dsmexec <-Report-- dsmwrap <----- Status ---- rank   (ssh's stdout; the same socket)
 //! ```
 //! Each message is one [frame](crate::frame). Arguments, directories and environment are bytes, never
 //! quoted for any shell.
@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+mod waits;
+
+pub use waits::{Awaited, Holder, MAX_WAITS, Process, Question, Wait, Waits};
+
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -49,6 +53,8 @@ pub enum Order {
     },
     /// dsmexec is alive.
     Heartbeat,
+    /// Ask the runtime of the rank [`Question::Waits`], and answer with [`Report::Process`].
+    Ask,
 }
 
 /// What a dsmwrap needs to find a program before anything is started.
@@ -79,6 +85,8 @@ pub struct Start {
     pub input: bool,
     /// What the program is told besides, in the words of the PR204 family.
     pub profile: LaunchProfile,
+    /// How long dsmexec may say nothing before dsmwrap ends its rank.
+    pub lease_ms: u32,
 }
 
 /// How a program is told its job, on top of [`JOB_FD`] and [`LISTEN_FD`].
@@ -159,6 +167,10 @@ pub enum Report {
     Exited(Ending),
     /// dsmwrap is alive.
     Heartbeat,
+    /// The answer to [`Order::Ask`]; a [`Status::Waits`] follows if the runtime can answer.
+    Process(Process),
+    /// This signal has stopped the program, as SIGSTOP does; none: it runs on.
+    Stopped(Option<i32>),
 }
 
 /// How a dsmwrap presents itself.
@@ -224,7 +236,7 @@ pub enum Ending {
     Signal(i32),
 }
 
-/// From the runtime inside a rank to its dsmwrap.
+/// From the runtime inside a rank to its dsmwrap. A program may have an older runtime: new variants come last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// `dsm_init` succeeded.
@@ -249,6 +261,18 @@ pub enum Status {
         code: i32,
         /// Why, in words.
         reason: String,
+    },
+    /// `dsm_init` has begun to wait for the other ranks. Who says so can be asked a [`Question`] when it has
+    /// joined.
+    Joining,
+    /// The answer to [`Question::Waits`].
+    Waits(Waits),
+    /// Who has a lock that a thread in [`Status::Waits`] waits for, if anybody has.
+    Held {
+        /// Where the lock is.
+        address: u64,
+        /// One of the threads that have it.
+        holder: Option<Holder>,
     },
 }
 

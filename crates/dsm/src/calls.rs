@@ -1,5 +1,6 @@
 //! How the program's threads ask the driver for something, and wait for the answer if there is one.
 
+use crate::locks::thread_on_host;
 use crate::parker::{Given, Parker};
 use crate::service::Service;
 use crate::settings::PeerProfile;
@@ -50,7 +51,27 @@ struct State {
     next: u64,
     closed: bool,
     asked: Vec<(CallId, Call)>,
-    waiting: BTreeMap<CallId, Arc<Parker<Result<Answer, CallError>>>>,
+    waiting: BTreeMap<CallId, Caller>,
+}
+
+/// A thread that waits for the answers of a call.
+#[derive(Debug)]
+struct Caller {
+    parker: Arc<Parker<Result<Answer, CallError>>>,
+    call: Call,
+    since: Instant,
+    /// Its number on this host.
+    thread: u32,
+    /// The last answer was given.
+    is_over: bool,
+}
+
+/// A call that was not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) call: Call,
+    pub(crate) thread: u32,
+    pub(crate) since: Instant,
 }
 
 /// A call whose thread can wait for answers; those that come after it is dropped go nowhere.
@@ -119,7 +140,9 @@ impl Calls {
             return Err(CallError::Left);
         }
         let (id, bell) = state.ask(call);
-        state.waiting.insert(id, Arc::clone(&parker));
+        let (thread, since) = (thread_on_host(), Instant::now());
+        let caller = Caller { parker: Arc::clone(&parker), call, since, thread, is_over: false };
+        state.waiting.insert(id, caller);
         Ok((Pending { calls: self, id, parker }, bell))
     }
 
@@ -198,10 +221,28 @@ impl Calls {
 
     /// Answers the thread of a call, and wakes no other. What nobody waits for goes nowhere.
     pub(crate) fn answer(&self, id: CallId, answer: Answer) {
-        let parker = self.lock().waiting.get(&id).cloned();
+        let parker = self.lock().waiting.get_mut(&id).map(|caller| {
+            caller.is_over = answer != Answer::Queued;
+            Arc::clone(&caller.parker)
+        });
         if let Some(parker) = parker {
             self.tell(parker.give(Ok(answer)));
         }
+    }
+
+    /// For the driver: the calls that threads wait for.
+    pub(crate) fn open(&self) -> Vec<Open> {
+        let open = |caller: &Caller| Open {
+            call: caller.call,
+            thread: caller.thread,
+            since: caller.since,
+        };
+        self.lock().waiting.values().filter(|caller| !caller.is_over).map(open).collect()
+    }
+
+    /// For the driver: a number for a call of its own.
+    pub(crate) fn next_id(&self) -> CallId {
+        self.lock().next_id()
     }
 
     /// No call is answered any more: those under way and later ones fail.
@@ -212,8 +253,8 @@ impl Calls {
             state.asked.clear();
             std::mem::take(&mut state.waiting)
         };
-        for parker in waiting.into_values() {
-            self.tell(parker.give(Err(CallError::Left)));
+        for caller in waiting.into_values() {
+            self.tell(caller.parker.give(Err(CallError::Left)));
         }
     }
 
@@ -223,9 +264,14 @@ impl Calls {
 }
 
 impl State {
-    fn ask(&mut self, call: Call) -> (CallId, Bell) {
+    fn next_id(&mut self) -> CallId {
         let id = CallId(self.next);
         self.next += 1;
+        id
+    }
+
+    fn ask(&mut self, call: Call) -> (CallId, Bell) {
+        let id = self.next_id();
         // Who finds the queue empty rings for all that follow until it is taken.
         let bell = if self.asked.is_empty() { Bell::Due } else { Bell::Quiet };
         self.asked.push((id, call));

@@ -5,6 +5,7 @@ pub(crate) mod holds;
 mod peers;
 mod prefetch;
 mod timer;
+mod waits;
 
 use crate::allocation::free_for_peer;
 use crate::calls::Calls;
@@ -16,7 +17,7 @@ use crate::supervisor::Supervisor;
 use dsm_core::{
     Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
 };
-use dsm_core::{PageId, Rank, Source, Task};
+use dsm_core::{PageId, Rank, Source, Space, Task};
 use dsm_mem::{
     Fault, Faults, Operation, Region, ThreadId, block_signals, end_process, unblock_signals,
 };
@@ -39,6 +40,7 @@ use timer::Timer;
 #[derive(Debug)]
 pub(crate) struct Driver {
     rank: Rank,
+    space: Space,
     engine: Engine,
     region: Arc<Region>,
     /// None in a job of one rank, whose pages never leave.
@@ -63,6 +65,9 @@ pub(crate) struct Driver {
     /// The threads that the last resume let go on, for the hold that may follow it.
     resumed: Vec<ThreadId>,
     finalize: Finalize,
+    supervisor: Option<Arc<Supervisor>>,
+    /// The questions of this driver itself: who has a lock that threads here wait for.
+    probes: BTreeMap<CallId, ObjectId>,
 }
 
 /// Threads stopped on one page.
@@ -76,6 +81,7 @@ struct Wait {
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) rank: Rank,
+    pub(crate) space: Space,
     pub(crate) engine: Engine,
     pub(crate) region: Arc<Region>,
     pub(crate) faults: Option<Faults>,
@@ -84,7 +90,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) locks: Arc<Locks>,
     pub(crate) arena: Arc<Arena>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) supervisor: Option<&'a Supervisor>,
+    pub(crate) supervisor: Option<&'a Arc<Supervisor>>,
     pub(crate) hold: Duration,
 }
 
@@ -108,7 +114,7 @@ enum Finalize {
 
 impl Driver {
     pub(crate) fn new(parts: Parts<'_>) -> Result<Self, Fatal> {
-        let Parts { rank, engine, region, faults, peers, calls, locks, arena, .. } = parts;
+        let Parts { rank, space, engine, region, faults, peers, calls, locks, arena, .. } = parts;
         let Parts { counters, supervisor, hold, .. } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
         let add = |fd: &dyn AsFd, token: u64, flags| {
@@ -122,13 +128,14 @@ impl Driver {
         watch(&*calls, CALLS)?;
         watch(&timer, TIMER)?;
         if let Some(supervisor) = supervisor {
-            add(supervisor, SUPERVISOR, epoll::EventFlags::IN)?;
+            add(&**supervisor, SUPERVISOR, epoll::EventFlags::IN)?;
         }
         for (rank, connection) in &peers {
             watch(connection, rank.0.into())?;
         }
         Ok(Self {
             rank,
+            space,
             engine,
             region,
             faults,
@@ -147,6 +154,8 @@ impl Driver {
             waits: BTreeMap::new(),
             resumed: Vec::new(),
             finalize: Finalize::NotCalled,
+            supervisor: supervisor.cloned(),
+            probes: BTreeMap::new(),
         })
     }
 
@@ -206,7 +215,7 @@ impl Driver {
                 FAULTS => self.take_faults()?,
                 CALLS => self.take_new_calls()?,
                 TIMER => self.timer.on_expiry(),
-                SUPERVISOR => return Err(Fatal::LauncherGone),
+                SUPERVISOR => self.on_supervisor()?,
                 // What it stands for is among the others.
                 BED => (),
                 peer => {
@@ -509,6 +518,9 @@ impl Driver {
     }
 
     fn answer(&mut self, id: CallId, answer: Answer) {
+        if let Some(object) = self.probes.remove(&id) {
+            return self.tell_holder(object, answer);
+        }
         if self.finalize == Finalize::Called(id) && answer == Answer::Done {
             // Answered when the last bytes are sent and the region is closed.
             self.finalize = Finalize::Complete(id);

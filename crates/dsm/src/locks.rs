@@ -267,7 +267,6 @@ impl Locks {
     }
 
     /// Who waits for what, the longest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody explains long waits yet"))]
     pub(crate) fn waits(&self) -> Vec<Wait> {
         let wait = |(thread, waiting): (&Thread, &Waiting)| Wait {
             object: waiting.object,
@@ -474,6 +473,11 @@ impl Locks {
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<Thread, Waiting>> {
         self.waiting.lock().expect("no thread panics with the waits locked")
     }
+}
+
+/// The number of the calling thread on this host.
+pub(crate) fn thread_on_host() -> u32 {
+    Thread::current().on_host()
 }
 
 impl Mode {

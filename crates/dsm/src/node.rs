@@ -304,6 +304,7 @@ impl Node {
         }
         let region = Arc::new(reserve(settings)?);
         if found.nodes.len() == 1 {
+            found.tell(&Status::Joining);
             let node = Self::alone(region, found.supervisor.clone())?;
             found.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
             return Ok(node);
@@ -312,6 +313,7 @@ impl Node {
         let fault_engine = faults.describe();
         let hello = hello(found, &region, settings.placement);
         let space = space(hello.nodes, &region, settings.placement);
+        found.tell(&Status::Joining);
         let peers = meet(settings, found, hello, space)?;
         let hosts = found.nodes.iter().map(|node| node.host.clone()).collect();
         let Settings { hold, spin, .. } = *settings;
@@ -333,6 +335,7 @@ impl Node {
         let fault_engine = faults.describe();
         let nodes = u16::try_from(found.nodes.len()).expect("the number of nodes was checked");
         let times = (REMIND_AFTER, settings.join_timeout);
+        found.tell(&Status::Joining);
         let streams = pr204::meet(profile, found, times, |missing| {
             tell(found, Notice::Missing(missing));
         })?;
@@ -384,6 +387,7 @@ impl Node {
         let core_hold = if hold.is_zero() { Hold::None } else { Hold::Timed };
         let driver = Driver::new(Parts {
             rank,
+            space,
             engine: Engine::new(Config { rank, space, hold: core_hold }),
             region: Arc::clone(&region),
             faults,
@@ -392,7 +396,7 @@ impl Node {
             locks: Arc::clone(&locks),
             arena: Arc::clone(&arena),
             counters: Arc::clone(&counters),
-            supervisor: supervisor.as_deref(),
+            supervisor: supervisor.as_ref(),
             hold,
         });
         let driver = driver.and_then(|driver| {

@@ -1,26 +1,40 @@
 use crate::launch::{Found, JobError, Told, number_of, take_over};
 use dsm_core::Rank;
 use dsm_net::frame::{self, Decoder};
-use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Status};
+use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Question, Status};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The dsmwrap that started this rank.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     socket: UnixStream,
+    /// Of what is said after the job.
+    questions: Mutex<Decoder>,
+}
+
+/// What was to be heard of a dsmwrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Nothing,
+    /// It wants to know what threads wait for.
+    WaitsAsked,
+    /// It is gone, or cannot be understood.
+    Gone,
 }
 
 impl Supervisor {
     /// What our dsmwrap has left for this process; `None` if it was not started by one.
     pub(crate) fn find() -> Result<Option<Found>, JobError> {
         let Some(socket) = descriptor(JOB_FD)? else { return Ok(None) };
-        let supervisor = Self { socket: UnixStream::from(socket) };
+        let supervisor = Self { socket: UnixStream::from(socket), questions: Mutex::default() };
         let Job { key, rank, nodes, .. } = supervisor.read_job()?;
         let ranks = 1..=usize::from(u16::MAX);
         if !ranks.contains(&nodes.len()) || usize::from(rank) >= nodes.len() {
@@ -57,6 +71,29 @@ impl Supervisor {
         let _ = (&self.socket).write_all(&frame::encode(status));
     }
 
+    /// Takes what the launcher has said meanwhile, without waiting.
+    pub(crate) fn hear(&self) -> Heard {
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = [0; 256];
+        loop {
+            match rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Heard::Gone,
+                Ok((count, _)) => questions.push(&bytes[..count]),
+                Err(Errno::INTR) => (),
+                Err(Errno::AGAIN) => break,
+                Err(_) => return Heard::Gone,
+            }
+        }
+        let mut heard = Heard::Nothing;
+        loop {
+            match questions.next_message() {
+                Ok(Some(Question::Waits)) => heard = Heard::WaitsAsked,
+                Ok(None) => return heard,
+                Err(_) => return Heard::Gone,
+            }
+        }
+    }
+
     /// Waits until the launcher is gone, at most so long. It ends ranks by signals, not through here.
     pub(crate) fn wait_for_end(&self, at_most: Duration) {
         let until = Instant::now() + at_most;
@@ -65,7 +102,8 @@ impl Supervisor {
             let timeout = Timespec::try_from(left).expect("a few seconds are in range");
             let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
             match rustix::event::poll(&mut fds, Some(&timeout)) {
-                Err(rustix::io::Errno::INTR) => (),
+                Err(Errno::INTR) => (),
+                Ok(1..) if self.hear() != Heard::Gone => (),
                 _ => return,
             }
         }

@@ -75,7 +75,7 @@ impl Chronicle {
         match status {
             Status::Joined { fault_engine } => story.fault_engine = Some(fault_engine.clone()),
             Status::Stats(counts) => story.stats = Some(*counts),
-            Status::Finalized | Status::ContactLost { .. } | Status::Failed { .. } => (),
+            _ => (),
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Crew<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) printer: Printer,
-    patience: Duration,
+    times: Times,
     verbosity: Verbosity,
     began_at: Instant,
     links: Vec<Option<Link>>,
@@ -23,6 +23,19 @@ pub(crate) struct Crew<'a> {
     pub(super) exchange: Option<Exchange>,
     sender: Sender<Event>,
     events: Receiver<Event>,
+}
+
+/// How long things may take that concern every rank.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// Each step of reaching a host.
+    pub(crate) patience: Duration,
+    /// Until a stopped rank is told of.
+    pub(crate) stopped_after: Duration,
+    /// The silence after which a host is lost.
+    pub(crate) dead_after: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub(crate) kill_after: Duration,
 }
 
 /// Whether each step is told.
@@ -51,19 +64,23 @@ impl<'a> Crew<'a> {
         plan: &'a Plan,
         printer: Printer,
         mailbox: Mailbox,
-        patience: Duration,
+        times: Times,
         verbosity: Verbosity,
     ) -> Self {
         let Mailbox { sender, events } = mailbox;
         let links = plan.ranks.iter().map(|_| None).collect();
         let began_at = Instant::now();
         let exchange = None;
-        Self { plan, printer, patience, verbosity, began_at, links, exchange, sender, events }
+        Self { plan, printer, times, verbosity, began_at, links, exchange, sender, events }
     }
 
     /// How long each step may take.
     pub(crate) fn patience(&self) -> Duration {
-        self.patience
+        self.times.patience
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        self.times
     }
 
     pub(crate) fn ranks(&self) -> impl Iterator<Item = u16> + use<> {
@@ -106,7 +123,8 @@ impl<'a> Crew<'a> {
             rank,
             name: self.name(rank),
             command,
-            patience: self.patience,
+            patience: self.times.patience,
+            dead_after: self.times.dead_after,
             events: self.sender.clone(),
             printer: self.printer.clone(),
         }

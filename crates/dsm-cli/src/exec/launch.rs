@@ -16,7 +16,7 @@ use crate::words;
 use dsm_net::launch::{
     Hello, Job, LaunchProfile, Node, Order, Report, Start, StartFailure, StartStep, VERSION,
 };
-use signal_hook::consts::SIGTSTP;
+use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
@@ -154,6 +154,11 @@ fn on_hello(crew: &Crew<'_>, step: &mut Step<Hello>, rank: u16, hello: Hello) {
 pub(super) fn on_other<T>(crew: &Crew<'_>, step: &mut Step<T>, event: Event) -> Result<(), Stop> {
     match event {
         Event::Signal(SIGTSTP) => crew.printer.note(NO_STOP),
+        Event::Signal(SIGUSR1) => {
+            let open = crew.ranks().filter(|rank| step.is_open(*rank));
+            let open: Vec<_> = open.map(|rank| crew.name(rank)).collect();
+            crew.printer.note(format!("no rank is started yet: waiting for {}", open.join(", ")));
+        }
         Event::Signal(signal) => return Err(Stop::Signal(signal)),
         Event::Gone { rank, gone } => {
             let leader = crew.plan.ranks[usize::from(rank)].route.leader();
@@ -312,6 +317,7 @@ fn starts(
     profile: LaunchProfile,
 ) -> Vec<Start> {
     let plan = crew.plan;
+    let lease = crew.times().dead_after * 5 / 2;
     let nodes: Vec<_> = plan
         .hosts()
         .zip(bound.values())
@@ -325,6 +331,7 @@ fn starts(
         directory: plan.program.directory.clone(),
         input: plan.input == Some(rank),
         profile,
+        lease_ms: u32::try_from(lease.as_millis()).expect("half an hour fits"),
     };
     crew.ranks().map(start).collect()
 }

@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) command: Command,
     /// How long the greeting is waited for.
     pub(crate) patience: Duration,
+    /// After how long without a word its host is lost.
+    pub(crate) dead_after: Duration,
     pub(crate) events: Sender<Event>,
     pub(crate) printer: Printer,
 }

@@ -151,7 +151,7 @@ impl LinkThread {
         match (self.exited_at, &self.speech) {
             (Some(exited_at), _) => exited_at + LAST_WORDS,
             (None, Speech::Before(_)) => self.started_at + self.setup.patience,
-            (None, Speech::Frames(_)) => self.beat_at.min(self.heard_at + SILENCE),
+            (None, Speech::Frames(_)) => self.beat_at.min(self.heard_at + self.setup.dead_after),
         }
     }
 
@@ -295,8 +295,8 @@ impl LinkThread {
                 self.give_up(How::NoGreeting(self.setup.patience));
             }
             Speech::Before(_) => (),
-            Speech::Frames(_) if now >= self.heard_at + SILENCE => {
-                self.give_up(How::Silent(SILENCE));
+            Speech::Frames(_) if now >= self.heard_at + self.setup.dead_after => {
+                self.give_up(How::Silent(self.setup.dead_after));
             }
             Speech::Frames(_) => self.beat(now),
         }
@@ -361,9 +361,6 @@ impl LinkThread {
 
 /// dsmwrap gives dsmexec up after ten of these.
 const BEAT: Duration = Duration::from_secs(1);
-/// dsmwrap says something twice a second: without a word for so long, its host is lost. The user is told within
-/// five seconds of whatever happened.
-const SILENCE: Duration = Duration::from_secs(4);
 /// How long pipes are read that somebody holds after the process has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Read from standard error at once.

@@ -27,6 +27,7 @@ mod ssh;
 mod stats;
 mod supervise;
 mod verdict;
+mod waits;
 mod waker;
 
 use crate::exit_code::ExitCode;
@@ -35,7 +36,7 @@ use crate::words;
 use chronicle::Chronicle;
 use clap::Parser;
 use clap::error::ErrorKind;
-use crew::{Crew, Mailbox, Verbosity};
+use crew::{Crew, Mailbox, Times, Verbosity};
 use dsm_net::launch::JobId;
 use event::Event;
 use foreign::tether;
@@ -45,6 +46,7 @@ use plan::{Plan, PlanError};
 use printer::{Colour, Printer, Sinks, Style};
 use report::{Outcome, Report};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use signals::SignalThread;
 use sink::Sink;
 use std::collections::BTreeMap;
@@ -178,7 +180,13 @@ fn plan_and_run(
     let style = style(options, &plan);
     let (printer, thread) = Printer::start(style, sinks, done).map_err(resources("the printer"))?;
     let verbosity = if options.verbose { Verbosity::Steps } else { Verbosity::Quiet };
-    let mut crew = Crew::new(&plan, printer, mailbox, options.connect_timeout, verbosity);
+    let times = Times {
+        patience: options.connect_timeout,
+        stopped_after: options.stopped_after,
+        dead_after: options.dead_after,
+        kill_after: options.kill_after,
+    };
+    let mut crew = Crew::new(&plan, printer, mailbox, times, verbosity);
     let mut chronicle = Chronicle::new(plan.hosts(), Instant::now());
     let (code, last) = run_job(&mut crew, &mut chronicle, options);
     let outcome = Outcome { job: *job, code, reason: last.as_deref(), ranks: chronicle.ranks() };
@@ -256,7 +264,7 @@ fn wait_for_printer(crew: &mut Crew<'_>) -> bool {
     loop {
         match crew.next_event(Instant::now() + Duration::from_secs(60)) {
             Some(Event::Printed) => return true,
-            Some(Event::Signal(signal)) if signal != signal_hook::consts::SIGTSTP => return false,
+            Some(Event::Signal(signal)) if !matches!(signal, SIGTSTP | SIGUSR1) => return false,
             _ => (),
         }
     }

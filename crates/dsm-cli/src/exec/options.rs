@@ -100,6 +100,18 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
 
+    /// After how long it is told that a rank's process is stopped, as by SIGSTOP
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    pub(crate) stopped_after: Duration,
+
+    /// After how long without a word a host is lost; 2.5 times as long later it ends its ranks by itself
+    #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = parse_silence)]
+    pub(crate) dead_after: Duration,
+
+    /// How long ranks that are told to end have from SIGTERM to SIGKILL
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) kill_after: Duration,
+
     /// Print at the end what the runtime of every rank has done: misses, pages, messages, locks
     #[arg(long)]
     pub(crate) stats: bool,
@@ -234,6 +246,12 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "expected 1 to 600 seconds".into())
 }
 
+/// A host that is well says something twice a second.
+fn parse_silence(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (2..=600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "expected 2 to 600 seconds".into())
+}
+
 fn parse_stdin(text: &str) -> Result<StdinTo, String> {
     match text {
         "none" => Ok(StdinTo::Nobody),
@@ -273,6 +291,9 @@ A machine file:
   node1                    # rank 0; comments and blank lines are ignored
   me@node2 slots=2         # ranks 1 and 2
   fd00::3 address=10.0.0.3 # rank 3; other ranks reach it at 10.0.0.3
+
+Signals:
+  SIGUSR1  prints what every rank waits for, since when, and why
 
 Exit codes:
   0    every rank exited with 0
@@ -356,6 +377,9 @@ mod tests {
         check(&["--stdin", "x"]);
         check(&["--tag", "x"]);
         check(&["--connect-timeout", "0"]);
+        check(&["--dead-after", "1"]);
+        check(&["--kill-after", "0"]);
+        check(&["--stopped-after", "x"]);
         check(&["--unknown"]);
         check(&["--size", ""]);
         check(&["--size", "1KB"]);

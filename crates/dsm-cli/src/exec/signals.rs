@@ -1,5 +1,5 @@
 use super::event::Event;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ pub(crate) struct SignalThread {
 }
 
 impl SignalThread {
-    /// Catches what asks for the end, and what would stop dsmexec: stopped, it would be taken for
+    /// Catches what asks for the end or for what the ranks wait for, and what would stop dsmexec: stopped, it would be taken for
     /// dead. What dsmexec was started to ignore, as by nohup, it goes on ignoring.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl SignalThread {
             // started from here find it at its default.
             signal_hook::flag::register(SIGCHLD, Arc::default())?;
         }
-        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGUSR1];
         let wanted = wanted.into_iter().filter(|signal| !is_in(ignored, *signal));
         let mut signals = Signals::new(wanted)?;
         let handle = signals.handle();

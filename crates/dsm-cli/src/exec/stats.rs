@@ -27,7 +27,7 @@ impl Tally {
         match status {
             Status::Joined { .. } => *known = Known::Joined,
             Status::Stats(counts) => *known = Known::Counts(*counts),
-            Status::Finalized | Status::ContactLost { .. } | Status::Failed { .. } => (),
+            _ => (),
         }
     }
 

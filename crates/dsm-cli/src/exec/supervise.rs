@@ -9,11 +9,12 @@ use super::link::Task;
 use super::ssh;
 use super::stats::Tally;
 use super::verdict::{Blame, Verdict, Who};
+use super::waits::Waits;
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
 use crate::words;
 use dsm_net::launch::{Ending, Order, Report, Status};
-use signal_hook::consts::SIGTSTP;
+use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use std::time::{Duration, Instant};
 
 /// Watches a job whose ranks are told to start.
@@ -23,6 +24,7 @@ struct Watch<'a, 'b> {
     verdict: Verdict,
     tally: Tally,
     chronicle: &'a mut Chronicle,
+    waits: Waits,
     input: Option<Input>,
     phase: Phase,
     /// Ranks whose programs are not known to run.
@@ -53,6 +55,7 @@ pub(crate) fn supervise(
 ) -> (Verdict, Tally) {
     let verdict = Verdict::new(crew.plan.hosts());
     let tally = Tally::new(crew.plan.hosts());
+    let waits = Waits::new(crew.plan.hosts(), crew.times().stopped_after, Instant::now());
     let unstarted: Vec<_> = crew.ranks().collect();
     for (rank, task) in crew.ranks().zip(tasks) {
         crew.give(rank, task);
@@ -62,6 +65,7 @@ pub(crate) fn supervise(
         verdict,
         tally,
         chronicle,
+        waits,
         input: None,
         phase: Phase::Running,
         unstarted,
@@ -111,7 +115,8 @@ impl Watch<'_, '_> {
             Phase::Ending { kill_at } => Some(kill_at),
             Phase::Killed { leave_at } => Some(leave_at),
         };
-        let due = phase.into_iter().chain(self.verdict.deadline()).min();
+        let due = phase.into_iter().chain(self.verdict.deadline());
+        let due = due.chain(self.waits.deadline()).min();
         due.unwrap_or_else(|| Instant::now() + IDLE)
     }
 
@@ -121,10 +126,13 @@ impl Watch<'_, '_> {
             Event::Gone { rank, gone } => {
                 let leader = self.crew.plan.ranks[usize::from(rank)].route.leader();
                 let (code, what) = ssh::lost(&gone, leader);
-                self.chronicle.on_lost(rank, Instant::now());
+                let now = Instant::now();
+                self.chronicle.on_lost(rank, now);
+                self.waits.on_over(rank, now);
                 self.verdict.on_lost(rank, code, what);
             }
             Event::Signal(SIGTSTP) => self.crew.printer.note(NO_STOP),
+            Event::Signal(SIGUSR1) => self.on_asked(),
             Event::Signal(signal) => self.on_signal(signal),
             Event::Announced { .. } => unreachable!("a wrapper announces itself once"),
             Event::Printed => unreachable!("the printer was not told to end"),
@@ -140,6 +148,7 @@ impl Watch<'_, '_> {
                 // Not every foreign wrapper tells it.
                 let pid = (pid != 0).then_some(pid);
                 self.chronicle.on_started(rank, pid, now);
+                self.waits.on_started(rank, pid, now);
                 self.verdict.on_started(rank, pid, now);
             }
             Report::StartFailed(failure) => {
@@ -160,12 +169,19 @@ impl Watch<'_, '_> {
                 self.on_status(rank, &status);
                 self.tally.on_status(rank, &status);
                 self.chronicle.on_status(rank, &status);
+                self.waits.on_status(rank, &status, now);
                 self.verdict.on_status(rank, status, now);
             }
             Report::Exited(ending) => {
                 self.crew.step(|| format!("{}: program{}", self.crew.name(rank), shown(ending)));
                 self.chronicle.on_ended(rank, ending, now);
+                self.waits.on_over(rank, now);
                 self.verdict.on_ended(rank, ending);
+            }
+            Report::Process(process) => self.waits.on_process(rank, process),
+            Report::Stopped(by) => {
+                let line = self.waits.on_stopped(rank, by, now);
+                line.into_iter().for_each(|line| self.crew.printer.note(line));
             }
             Report::Hello(_) | Report::Bound(_) | Report::Found => {
                 let what = ": its dsmwrap broke the protocol by repeating itself".into();
@@ -184,11 +200,27 @@ impl Watch<'_, '_> {
                 self.crew.printer.record(format!("{name} joined: {fault_engine}"));
                 self.crew.step(|| format!("{name}: joined: {fault_engine}"));
             }
+            Status::Joining => self.crew.step(|| format!("{name}: waits in dsm_init")),
+            // Told when all have answered.
+            Status::Waits(_) | Status::Held { .. } => (),
             Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
             // Told at the end.
             Status::Stats(_) => (),
             // The verdict tells.
             Status::ContactLost { .. } | Status::Failed { .. } => (),
+        }
+    }
+
+    /// Somebody wants to know who waits for what.
+    fn on_asked(&mut self) {
+        if self.crew.plan.profiles.wrap.is_some() {
+            return self
+                .crew
+                .printer
+                .note("a foreign dsmwrap tells nothing of what its rank waits for");
+        }
+        for rank in self.waits.on_asked(Instant::now()) {
+            self.crew.send(rank, Order::Ask);
         }
     }
 
@@ -211,6 +243,9 @@ impl Watch<'_, '_> {
         for warning in self.verdict.on_time(now) {
             self.crew.printer.note(warning);
         }
+        for line in self.waits.on_time(now) {
+            self.crew.printer.note(line);
+        }
         if self.start_by <= now && matches!(self.phase, Phase::Running) {
             let what = format!(" was not started within {} s", self.crew.patience().as_secs());
             for rank in std::mem::take(&mut self.unstarted) {
@@ -220,10 +255,11 @@ impl Watch<'_, '_> {
         self.announce();
         match self.phase {
             Phase::Running if self.verdict.must_end() => {
-                let grace_ms = u32::try_from(GRACE.as_millis()).expect("two seconds fit");
+                let grace = self.crew.times().kill_after;
+                let grace_ms = u32::try_from(grace.as_millis()).expect("ten minutes fit");
                 self.crew.send_all(&Order::End { grace_ms });
                 self.chronicle.on_end_ordered(now);
-                self.phase = Phase::Ending { kill_at: now + GRACE + LAST_GRACE };
+                self.phase = Phase::Ending { kill_at: now + grace + LAST_GRACE };
             }
             Phase::Running if !self.verdict.anybody_runs() => {
                 self.phase = Phase::Ending { kill_at: now + GRACE };
@@ -260,7 +296,7 @@ fn shown(ending: Ending) -> String {
     }
 }
 
-/// From SIGTERM to SIGKILL.
+/// For what should be gone already.
 const GRACE: Duration = Duration::from_secs(2);
 /// For the news of a SIGKILL, before the way it should come is cut.
 const LAST_GRACE: Duration = Duration::from_millis(900);

@@ -8,11 +8,13 @@ use super::stage;
 use super::told::{Family, Told};
 use crate::exit_code::ExitCode;
 use crate::nonblocking::{Arrival, Wanted, read};
-use dsm_net::launch::{Ending, JOB_FD, LISTEN_FD, Start, StartFailure, StartStep, Status, Stream};
+use dsm_net::launch::{
+    Ending, JOB_FD, LISTEN_FD, Process, Question, Start, StartFailure, StartStep, Status, Stream,
+};
 use dsm_net::pr204::{ETE7, LAUNCHER_FD, LISTENER_FD};
 use rustix::event::PollFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -37,7 +39,11 @@ pub(super) struct Program {
     socket: Option<RankSocket>,
     /// What the process executed when it joined the job; none before, and none after it left.
     joined_as: Option<PathBuf>,
+    /// Its runtime knows questions.
+    can_answer: bool,
     block: Option<BlockSocket>,
+    /// The signal that has stopped it.
+    stopped_by: Option<i32>,
     exited_at: Option<Instant>,
     kill_at: Option<Instant>,
     killed: bool,
@@ -109,7 +115,9 @@ impl Program {
             input,
             socket: Some(socket),
             joined_as: None,
+            can_answer: false,
             block,
+            stopped_by: None,
             exited_at: None,
             kill_at: None,
             killed: false,
@@ -170,7 +178,8 @@ impl Program {
                 Status::Finalized | Status::Failed { .. } | Status::ContactLost { .. } => {
                     self.joined_as = None;
                 }
-                Status::Stats(_) => (),
+                Status::Joining => self.can_answer = true,
+                Status::Stats(_) | Status::Waits(_) | Status::Held { .. } => (),
             }
         }
         if line == Line::Closed {
@@ -191,6 +200,35 @@ impl Program {
         };
         let (code, reason) = (ExitCode::PROTOCOL.into(), format!("{how} without dsm_finalize"));
         Some(Status::Failed { code, reason })
+    }
+
+    /// Asks the runtime what its threads wait for, if it has joined; tells what is known without it.
+    pub(super) fn ask_waits(&mut self) -> Process {
+        let socket = self.socket.as_mut().filter(|_| self.can_answer && self.joined_as.is_some());
+        let is_asked = socket.is_some_and(|socket| socket.ask(Question::Waits));
+        Process { state: self.state(), stopped_by: self.stopped_by, is_asked }
+    }
+
+    /// Whether it was stopped or continued since the last time, and how it is now.
+    pub(super) fn on_look(&mut self) -> Option<Option<i32>> {
+        if self.exited_at.is_some() {
+            return None;
+        }
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+        let pid = Pid::from_child(&self.child);
+        // The kernel keeps the last change alone.
+        let changed = rustix::process::waitid(WaitId::Pid(pid), options).ok()??;
+        let stopped_by = changed.stopping_signal();
+        let is_new = stopped_by != self.stopped_by;
+        self.stopped_by = stopped_by;
+        is_new.then_some(stopped_by)
+    }
+
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // The name in front may hold anything.
+        let (_, rest) = stat.rsplit_once(')')?;
+        rest.trim_start().chars().next()
     }
 
     fn executable(&self) -> Option<PathBuf> {

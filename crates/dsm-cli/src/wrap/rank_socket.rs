@@ -1,6 +1,6 @@
 use crate::nonblocking::{Arrival, Outbox, read};
 use dsm_net::frame::{self, Decoder};
-use dsm_net::launch::{Job, Status};
+use dsm_net::launch::{Job, Question, Status};
 use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::io;
@@ -35,6 +35,17 @@ impl RankSocket {
 
     pub(super) fn interest(&self) -> PollFlags {
         if self.outbox.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT }
+    }
+
+    /// Asks the rank, unless it has not read what it was told before: nothing piles up.
+    pub(super) fn ask(&mut self, question: Question) -> bool {
+        let is_idle = self.outbox.is_empty();
+        if is_idle {
+            self.outbox.push(frame::encode(&question));
+            // Whatever goes wrong, serving the socket finds it out.
+            let _ = self.outbox.flush(&self.socket);
+        }
+        is_idle
     }
 
     /// Writes and reads what can be; gives what the rank said. A rank that breaks the format is not

@@ -23,6 +23,8 @@ pub(super) struct Supervisor {
     listener: Option<TcpListener>,
     program: Option<Program>,
     phase: Phase,
+    /// Without a word from dsmexec for so long, it is gone.
+    lease: Duration,
     heard_at: Instant,
     beat_at: Instant,
 }
@@ -62,6 +64,7 @@ impl Supervisor {
             listener: None,
             program: None,
             phase: Phase::Serving,
+            lease: LEASE,
             heard_at: now,
             beat_at: now + BEAT,
         })
@@ -106,13 +109,13 @@ impl Supervisor {
 
     fn deadline(&self) -> Instant {
         let own = match self.phase {
-            Phase::Serving => Some(self.beat_at.min(self.heard_at + LEASE)),
-            Phase::Leaving => Some(self.heard_at + LEASE),
+            Phase::Serving => Some(self.beat_at.min(self.heard_at + self.lease)),
+            Phase::Leaving => Some(self.heard_at + self.lease),
             Phase::Orphaned => None,
         };
         let program = self.program.as_ref().and_then(Program::deadline);
         let dues = own.into_iter().chain(program);
-        dues.min().unwrap_or_else(|| Instant::now() + LEASE)
+        dues.min().unwrap_or_else(|| Instant::now() + self.lease)
     }
 
     fn on_ready(&mut self, source: Source) {
@@ -156,6 +159,7 @@ impl Supervisor {
                 }
             }
             Order::End { grace_ms } => self.end(Duration::from_millis(grace_ms.into())),
+            Order::Ask => self.ask(),
             Order::Heartbeat => (),
         }
     }
@@ -193,9 +197,18 @@ impl Supervisor {
         if self.program.is_some() {
             return self.report(&Report::StartFailed(out_of_order("Start twice")));
         }
+        self.lease = Duration::from_millis(start.lease_ms.into());
         match Program::spawn(start, listener) {
             Ok(program) => self.program = Some(program),
             Err(failure) => self.report(&Report::StartFailed(failure)),
+        }
+    }
+
+    fn ask(&mut self) {
+        // Before Start nothing can wait, and dsmexec does not ask.
+        if let Some(program) = &mut self.program {
+            let process = program.ask_waits();
+            self.report(&Report::Process(process));
         }
     }
 
@@ -262,11 +275,14 @@ impl Supervisor {
     }
 
     fn on_time(&mut self, now: Instant) -> io::Result<()> {
-        if self.phase != Phase::Orphaned && now >= self.heard_at + LEASE {
+        if self.phase != Phase::Orphaned && now >= self.heard_at + self.lease {
             self.on_orphaned();
         }
         if self.phase == Phase::Serving && now >= self.beat_at {
             self.beat_at = now + BEAT;
+            if let Some(changed) = self.program.as_mut().and_then(Program::on_look) {
+                self.report(&Report::Stopped(changed));
+            }
             if self.outbox.bytes() < OUTBOX_BYTES {
                 self.report(&Report::Heartbeat);
             }
@@ -351,7 +367,7 @@ const STDIN: BorrowedFd<'static> = rustix::stdio::stdin();
 const STDOUT: BorrowedFd<'static> = rustix::stdio::stdout();
 /// Heartbeats to dsmexec, which gives a host up after ten of them.
 const BEAT: Duration = Duration::from_millis(500);
-/// Without a word from dsmexec for so long, it is gone.
+/// The lease until dsmexec sets one.
 const LEASE: Duration = Duration::from_secs(10);
 /// From SIGTERM to SIGKILL when dsmexec is gone.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);

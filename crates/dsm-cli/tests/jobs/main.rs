@@ -21,4 +21,5 @@ mod refusals;
 mod report;
 mod stats;
 mod strangers;
+mod waits;
 mod wrapper;

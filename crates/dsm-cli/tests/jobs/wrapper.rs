@@ -28,6 +28,7 @@ fn a_dsmwrap_that_hears_nothing_for_ten_seconds_ends_its_program() {
         directory: b"/".to_vec(),
         input: false,
         profile: LaunchProfile::Native,
+        lease_ms: 10_000,
     };
     orders.write_all(&frame::encode(&Order::Bind(address))).unwrap();
     orders.write_all(&frame::encode(&Order::Start(Box::new(start)))).unwrap();

@@ -4,11 +4,12 @@ use crate::counters::Counters;
 use crate::driver::end_rank;
 use crate::driver::holds::Holds;
 use crate::fatal::Fatal;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Heard, Supervisor};
 use dsm_core::pr204::wire::{self, WireError};
 use dsm_core::pr204::{Config, Engine, Input, Message, Output, Profile, Reason};
 use dsm_core::{Access, PageId, Rank};
 use dsm_mem::{Fault, Faults, Region, ThreadId, block_signals};
+use dsm_net::launch::{self, Awaited, Status, Waits};
 use dsm_net::pr204::PAGE_BYTES;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
@@ -148,6 +149,19 @@ impl Driver {
         Ok(())
     }
 
+    /// What threads are stopped on. Whose turn it is with a page only its owner knows.
+    fn page_waits(&self) -> Waits {
+        let now = Instant::now();
+        let waits = self.waits.iter().flat_map(|(page, stopped)| {
+            let offset = page.0 * self.region.page_bytes() as u64;
+            let awaited = Awaited::Page { address: self.region.base() as u64 + offset, home: None };
+            let ms = now.saturating_duration_since(stopped.since).as_millis();
+            let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+            stopped.threads.iter().map(move |thread| launch::Wait { thread: thread.0, ms, awaited })
+        });
+        Waits::longest(waits.collect())
+    }
+
     /// Waits for something to read, room to send, or the time to do something.
     fn wait(&mut self, wake: Option<Instant>) -> Result<(), Fatal> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.faults.fd(), PollFlags::IN)];
@@ -165,8 +179,12 @@ impl Driver {
         }
         let happened: Vec<_> = fds.iter().map(PollFd::revents).collect();
         let is_told = awaits_finalize && !happened[1].is_empty();
-        if supervisor.is_some() && !happened[first_link - 1].is_empty() {
-            return Err(Fatal::LauncherGone);
+        if let Some(supervisor) = supervisor.filter(|_| !happened[first_link - 1].is_empty()) {
+            match supervisor.hear() {
+                Heard::Gone => return Err(Fatal::LauncherGone),
+                Heard::WaitsAsked => supervisor.tell(&Status::Waits(self.page_waits())),
+                Heard::Nothing => (),
+            }
         }
         for (link, events) in self.links.values_mut().zip(&happened[first_link..]) {
             if events.contains(PollFlags::OUT) {

@@ -1,0 +1,216 @@
+//! Who waits for what in a job, for people who ask with SIGUSR1; and which ranks are stopped, unasked.
+//! It knows no processes and no clock: what happened, and when, is told to it.
+
+mod answer;
+
+use crate::signal_name::SignalName;
+use answer::Inquiry;
+use dsm_net::launch::{Process, Status};
+use std::time::{Duration, Instant};
+
+/// How far each rank is, and the question that is under way.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    stopped_after: Duration,
+    ranks: Vec<RankState>,
+    inquiry: Option<Inquiry>,
+}
+
+#[derive(Debug)]
+struct RankState {
+    host: String,
+    pid: Option<u32>,
+    stage: Stage,
+    /// Since when it is at this stage.
+    since: Instant,
+    stop: Option<Stop>,
+}
+
+/// A process that was stopped by a signal, and whether people were told.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    signal: i32,
+    since: Instant,
+    is_told: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    NotStarted,
+    /// Its program runs.
+    Outside,
+    /// In `dsm_init`.
+    Joining,
+    Joined,
+    Finalized,
+    Over,
+}
+
+impl Waits {
+    pub(crate) fn new(
+        hosts: impl IntoIterator<Item = String>,
+        stopped_after: Duration,
+        now: Instant,
+    ) -> Self {
+        let state =
+            |host| RankState { host, pid: None, stage: Stage::NotStarted, since: now, stop: None };
+        Self { stopped_after, ranks: hosts.into_iter().map(state).collect(), inquiry: None }
+    }
+
+    pub(crate) fn on_started(&mut self, rank: u16, pid: Option<u32>, now: Instant) {
+        self.state(rank).pid = pid;
+        self.advance(rank, Stage::Outside, now);
+    }
+
+    pub(crate) fn on_status(&mut self, rank: u16, status: &Status, now: Instant) {
+        match status {
+            Status::Joining => self.advance(rank, Stage::Joining, now),
+            Status::Joined { .. } => self.advance(rank, Stage::Joined, now),
+            Status::Finalized => self.advance(rank, Stage::Finalized, now),
+            Status::Waits(waits) => {
+                if let Some(inquiry) = &mut self.inquiry {
+                    inquiry.on_waits(rank, waits.clone());
+                }
+            }
+            Status::Held { address, holder } => {
+                if let Some(inquiry) = &mut self.inquiry {
+                    inquiry.on_held(rank, *address, *holder);
+                }
+            }
+            Status::Stats(_) | Status::ContactLost { .. } | Status::Failed { .. } => (),
+        }
+    }
+
+    /// What the rank's dsmwrap knows of the process.
+    pub(crate) fn on_process(&mut self, rank: u16, process: Process) {
+        if let Some(inquiry) = &mut self.inquiry {
+            inquiry.on_process(rank, process);
+        }
+    }
+
+    /// The process was stopped by this signal, or goes on. Gives a line if there is one.
+    pub(crate) fn on_stopped(
+        &mut self,
+        rank: u16,
+        by: Option<i32>,
+        now: Instant,
+    ) -> Option<String> {
+        let before = self.state(rank).stop.take();
+        match by {
+            Some(signal) => {
+                self.state(rank).stop = Some(Stop { signal, since: now, is_told: false });
+                None
+            }
+            None => {
+                let Stop { since, .. } = before.filter(|stop| stop.is_told)?;
+                let lasted = seconds(now - since);
+                Some(format!("{} goes on after {lasted}", self.name_at_length(rank)))
+            }
+        }
+    }
+
+    pub(crate) fn on_over(&mut self, rank: u16, now: Instant) {
+        self.advance(rank, Stage::Over, now);
+        self.state(rank).stop = None;
+    }
+
+    /// Somebody asks. Gives the ranks whose dsmwraps are to be asked; none while a question is under way.
+    pub(crate) fn on_asked(&mut self, now: Instant) -> Vec<u16> {
+        if self.inquiry.is_some() {
+            return Vec::new();
+        }
+        let ranks = (0..).zip(&self.ranks);
+        let asked: Vec<u16> =
+            ranks.filter(|(_, state)| state.runs()).map(|(rank, _)| rank).collect();
+        self.inquiry = Some(Inquiry::new(asked.iter().copied(), now + ANSWERS));
+        asked
+    }
+
+    /// When [`on_time`](Self::on_time) has something to say.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let stops = self.ranks.iter().filter_map(|state| state.stop);
+        let stops = stops.filter(|stop| !stop.is_told).map(|stop| stop.since + self.stopped_after);
+        stops.chain(self.inquiry.as_ref().map(|inquiry| inquiry.until())).min()
+    }
+
+    /// What is to be said by now, line by line.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        for rank in 0..self.nodes() {
+            let stopped_after = self.stopped_after;
+            let Some(stop) = &mut self.state(rank).stop else { continue };
+            if !stop.is_told && stop.since + stopped_after <= now {
+                stop.is_told = true;
+                lines.push(self.warning(rank, now));
+            }
+        }
+        let over = self.ranks.iter().map(|state| state.stage == Stage::Over);
+        let over: Vec<bool> = over.collect();
+        if let Some(inquiry) = self.inquiry.take_if(|inquiry| inquiry.is_complete(&over, now)) {
+            lines.extend(self.explain(&inquiry, now));
+        }
+        lines
+    }
+
+    fn warning(&self, rank: u16, now: Instant) -> String {
+        let state = &self.ranks[usize::from(rank)];
+        let stop = self.stop_of(rank, now).unwrap_or_default();
+        let how = match state.pid {
+            Some(pid) => format!("kill -CONT {pid} on {} lets it go on", state.host),
+            None => "SIGCONT lets it go on".to_owned(),
+        };
+        format!("warning: {} is {stop}; {how}", self.name_at_length(rank))
+    }
+
+    /// As `stopped by SIGSTOP for 5.0 s`.
+    fn stop_of(&self, rank: u16, now: Instant) -> Option<String> {
+        let Stop { signal, since, .. } = self.ranks.get(usize::from(rank))?.stop?;
+        Some(format!("stopped by {} for {}", SignalName(signal).alone(), seconds(now - since)))
+    }
+
+    fn name(&self, rank: u16) -> String {
+        match self.ranks.get(usize::from(rank)) {
+            Some(state) => format!("rank {rank} ({})", state.host),
+            // What a rank says is not believed, only shown.
+            None => format!("rank {rank}"),
+        }
+    }
+
+    fn name_at_length(&self, rank: u16) -> String {
+        match self.ranks[usize::from(rank)].pid {
+            Some(pid) => format!("{} pid {pid}", self.name(rank)),
+            None => self.name(rank),
+        }
+    }
+
+    fn nodes(&self) -> u16 {
+        u16::try_from(self.ranks.len()).expect("a job has at most 65535 ranks")
+    }
+
+    fn advance(&mut self, rank: u16, stage: Stage, now: Instant) {
+        let state = self.state(rank);
+        if state.stage < stage {
+            (state.stage, state.since) = (stage, now);
+        }
+    }
+
+    fn state(&mut self, rank: u16) -> &mut RankState {
+        &mut self.ranks[usize::from(rank)]
+    }
+}
+
+impl RankState {
+    fn runs(&self) -> bool {
+        self.stage > Stage::NotStarted && self.stage < Stage::Over
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// How long answers are waited for.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

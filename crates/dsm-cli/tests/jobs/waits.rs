@@ -1,0 +1,113 @@
+//! What dsmexec tells of ranks that wait or are stopped.
+
+use crate::harness::{Place, Running, Watched, text};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+
+/// Asks until the answer has a line for each of these; each is words in this order.
+#[track_caller]
+fn ask_until(running: &mut Running, expected: &[&[&str]]) {
+    for round in 1..=MOST {
+        running.signal(Signal::USR1);
+        // Of the rank that is told of last, once each time.
+        let last = running.await_stderr("dsmexec: rank 2 (localhost) pid ", round);
+        drop(last);
+        let seen = running.await_stderr("dsmexec: rank ", 1);
+        let holds = |words: &[&str]| seen.iter().any(|line| has_words(line, words));
+        if expected.iter().all(|words| holds(words)) {
+            return;
+        }
+        assert!(round < MOST, "not all of {expected:#?}: {seen:#?}");
+    }
+}
+
+fn has_words(line: &str, words: &[&str]) -> bool {
+    let mut rest = line;
+    words.iter().all(|word| match rest.split_once(word) {
+        Some((_, behind)) => {
+            rest = behind;
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn a_signal_tells_who_waits_for_what_and_a_stopped_rank_is_named() {
+    for engine in ["uffd", "sigsegv"] {
+        let place = Place::local(3);
+        let options =
+            ["--tag=rank", "--stdin=1", "--stopped-after=1", "--fault", engine, "--report=r.json"];
+        let mut running = place.start(&options, &[built()]);
+        let mut ready = running.await_stdout("ready", 3);
+        ready.sort();
+        let ranks = Watched::last_words(&ready);
+        ranks[2].kill(Signal::STOP);
+        running.await_stderr("is stopped by SIGSTOP for 1.", 1);
+        running.feed(b"go\n".to_vec());
+        let stopped = "rank 2 (localhost) (stopped by SIGSTOP for ";
+        ask_until(
+            &mut running,
+            &[
+                &["rank 0 (localhost) pid ", ": no thread waits for dsm"],
+                &["rank 1 ", " has waited ", " for lock 0x", "which rank 0 (localhost) thread "],
+                &["rank 1 ", " for condition variable 0x"],
+                &["rank 1 ", " for semaphore 0x"],
+                &["rank 1 ", " for barrier 0x", " of 2 threads"],
+                &["rank 1 ", " for page 0x", "whose home is ", stopped],
+                &["rank 1 ", " for dsm_barrier of rank 0 (localhost), ", stopped],
+                &["rank 2 (localhost) pid ", " is silent: stopped by SIGSTOP for "],
+            ],
+        );
+        ranks[2].kill(Signal::CONT);
+        running.await_stderr(" goes on after ", 1);
+        running.signal(Signal::INT);
+        running.wait().assert_code(130);
+    }
+}
+
+#[test]
+fn ranks_in_dsm_init_and_outside_are_told_too() {
+    let place = Place::local(3);
+    let script = "echo ready; test $DSM_NODE_ID = 2 && exec tail -f /dev/null; exec \"$0\"";
+    let program = built();
+    let mut running = place.start(&["-v"], &["sh", "-c", script, text(&program)]);
+    running.await_stdout("ready", 3);
+    running.await_stderr(": waits in dsm_init", 2);
+    running.signal(Signal::USR1);
+    running.await_stderr(" in dsm_init for rank 2 (localhost)", 2);
+    running.await_stderr(" without dsm_init", 1);
+    running.signal(Signal::INT);
+    running.wait().assert_code(130);
+}
+
+#[test]
+fn the_time_to_end_can_be_longer() {
+    let place = Place::local(1);
+    let script = "trap '' TERM; echo ready; tail -f /dev/null";
+    let options = ["--kill-after=4", "--tag=none"];
+    let mut running = place.start(&options, &["sh", "-c", script]);
+    running.await_stdout("ready", 1);
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    assert!(ended.assert_code(130).took.as_secs_f64() > 3.5, "{ended}");
+}
+
+#[test]
+fn a_silent_host_is_lost_after_as_long_as_was_asked() {
+    let place = Place::local(1);
+    let script = "echo wrapper $PPID; exec tail -f /dev/null";
+    let mut running = place.start(&["--dead-after=2"], &["sh", "-c", script]);
+    let wrappers = Watched::last_words(&running.await_stdout("wrapper", 1));
+    wrappers[0].kill(Signal::STOP);
+    running.wait().assert_code(75).assert_stderr(&["its host was silent for 2 s"]);
+}
+
+/// How often is asked at most; each answer takes a second while a rank is silent.
+const MOST: usize = 20;
+
+fn built() -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test/waits");
+    assert!(path.is_file(), "there is no {}: run `make test-programs` first", text(&path));
+    path
+}
