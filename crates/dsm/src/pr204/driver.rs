@@ -416,4 +416,4 @@ const GRACE: Duration = Duration::from_millis(100);
 /// How long to wait for the others to close.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long a thread waits before its page is asked for again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_millis(250);
