@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 ///
 /// A signal handler of the program may stop on a page while its thread is in the middle of `malloc`, with a
 /// lock that `malloc` on other threads waits for. Were that the driver, or a thread that runs it, nobody
-/// would bring the page. Here a thread that finds a lock taken goes on to the next [`Arena`], and freed
+/// would bring the page. Here a thread that finds a lock taken goes on to the next arena, and freed
 /// blocks are handed over without a lock, so it does not matter where a thread was interrupted, nor what
 /// others held when a process was forked.
 ///
