@@ -1,13 +1,14 @@
 //! How jobs end when something goes wrong: at once, with the one who did it named, and with nothing left.
 
-use crate::harness::{Ended, Lab, Running, User};
+use crate::TOOLS;
 use crate::over_ssh::ENGINES;
+use dsm_lab::{Ended, Lab, Running, User};
 use rustix::process::Signal;
 use std::time::Duration;
 
 #[test]
 fn a_rank_killed_in_the_middle_of_faults_ends_the_job() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for engine in ENGINES {
             let ended = fight(&lab, engine, "kill");
             ended.expect_code(137);
@@ -18,7 +19,7 @@ fn a_rank_killed_in_the_middle_of_faults_ends_the_job() {
 
 #[test]
 fn a_rank_killed_from_outside_ends_the_job() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         let mut job = start_fight(&lab, "uffd", "");
         let line = job.wait_for_output("[Proc 1 : ").text;
         let pid = line.rsplit(' ').next().expect("the line ends with the process").to_owned();
@@ -35,7 +36,7 @@ fn a_rank_killed_from_outside_ends_the_job() {
 
 #[test]
 fn a_rank_that_exits_in_the_middle_ends_the_job() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for engine in ENGINES {
         let ended = fight(&lab, engine, "exit");
         ended.expect_code(3);
@@ -45,7 +46,7 @@ fn a_rank_that_exits_in_the_middle_ends_the_job() {
 
 #[test]
 fn a_rank_that_leaves_without_finalize_ends_the_job() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     let ended = fight(&lab, "uffd", "return");
     ended.expect_code(76);
     expect_verdict(&lab, &ended, "without dsm_finalize");
@@ -53,7 +54,7 @@ fn a_rank_that_leaves_without_finalize_ends_the_job() {
 
 #[test]
 fn a_host_that_is_gone_without_a_word_ends_the_job() {
-    let Some(mut lab) = Lab::three_hosts() else { return };
+    let Some(mut lab) = Lab::three_hosts(TOOLS) else { return };
     let mut job = start_fight(&lab, "uffd", "");
     for rank in 0..RANKS {
         job.wait_for_output(&format!("[Proc {rank} : "));
@@ -71,7 +72,7 @@ fn a_host_that_is_gone_without_a_word_ends_the_job() {
 
 #[test]
 fn interrupting_dsmexec_ends_all_ranks() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for engine in ENGINES {
             let mut job = start_fight(&lab, engine, "");
             for rank in 0..RANKS {
@@ -86,7 +87,7 @@ fn interrupting_dsmexec_ends_all_ranks() {
 
 #[test]
 fn killing_dsmexec_ends_all_ranks_on_all_hosts() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         let mut job = start_fight(&lab, "uffd", "");
         for rank in 0..RANKS {
             job.wait_for_output(&format!("[Proc {rank} : "));
@@ -98,7 +99,7 @@ fn killing_dsmexec_ends_all_ranks_on_all_hosts() {
 
 #[test]
 fn ranks_with_different_sizes_are_refused() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     let job = lab.job(User::Ordinary, &lab.machines(3));
     let program = lab.program("exemple");
     // The first to make the directory is the odd one.

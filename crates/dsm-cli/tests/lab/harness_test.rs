@@ -1,12 +1,13 @@
 //! The harness itself: hosts are what they should be, and nothing is left of them.
 
-use crate::harness::{Lab, Stream, User};
+use crate::TOOLS;
+use dsm_lab::{Lab, Stream, User};
 use std::path::Path;
 use std::process::Command;
 
 #[test]
 fn three_hosts_have_their_own_name_address_processes_and_shm() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     for (host, name) in ["node1", "node2", "node3"].into_iter().enumerate() {
         let mut command = lab.on_host(host);
         command.args([
@@ -24,7 +25,7 @@ fn three_hosts_have_their_own_name_address_processes_and_shm() {
 
 #[test]
 fn every_user_reaches_every_host_over_ssh() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for user in User::all() {
             for host in lab.machines(3) {
                 let mut command = lab.ssh(*user, host);
@@ -40,7 +41,7 @@ fn every_user_reaches_every_host_over_ssh() {
 
 #[test]
 fn nothing_is_left_of_a_lab() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let (directory, pids, route) = lab.traces();
     assert!(routes().contains(&route), "the lab's subnet is unreachable from outside");
     drop(lab);

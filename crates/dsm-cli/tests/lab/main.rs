@@ -8,10 +8,12 @@
 )]
 
 mod ends;
-mod harness;
 mod harness_test;
 mod memory;
 mod over_ssh;
 mod pr204;
 mod strangers;
 mod valgrind;
+
+/// The launcher under test is the one cargo built with these tests.
+const TOOLS: &[&str] = &[env!("CARGO_BIN_EXE_dsmexec"), env!("CARGO_BIN_EXE_dsmwrap")];

@@ -1,7 +1,8 @@
 //! Much memory, many threads, system calls: the programs check themselves.
 
-use crate::harness::{Lab, Stream, User, cannot_run};
+use crate::TOOLS;
 use crate::over_ssh::ENGINES;
+use dsm_lab::{Lab, Stream, User, cannot_run};
 
 #[test]
 fn every_page_of_64_mib_goes_round_all_ranks_with_uffd() {
@@ -16,12 +17,12 @@ fn every_page_of_64_mib_goes_round_all_ranks_with_sigsegv() {
 /// In every round each page is written by one rank and read by all others. As many rounds as ranks make every rank
 /// the writer of every page once.
 fn check_rotations(engine: &str) {
-    if let Some(lab) = Lab::loopback() {
+    if let Some(lab) = Lab::loopback(TOOLS) {
         for (ranks, rounds) in [(2, 2), (3, 3), (4, 4), (8, 1)] {
             check_rotation(&lab, engine, ranks, rounds);
         }
     }
-    if let Some(lab) = Lab::three_hosts() {
+    if let Some(lab) = Lab::three_hosts(TOOLS) {
         check_rotation(&lab, engine, 3, 3);
     }
 }
@@ -40,7 +41,7 @@ fn check_rotation(lab: &Lab, engine: &str, ranks: usize, rounds: u32) {
 
 #[test]
 fn sixty_four_threads_of_each_rank_fault_on_one_page() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for user in User::all() {
         for (engine, ranks) in ENGINES.into_iter().flat_map(|engine| [(engine, 2), (engine, 4)]) {
             let job = lab.job(*user, &lab.machines(ranks)).options(&["--fault", engine]);
@@ -64,7 +65,7 @@ fn system_calls_take_pages_that_are_elsewhere() {
         let _: Option<()> = cannot_run("serving faults inside system calls needs root");
         return;
     }
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         let job = lab.job(User::Root, &lab.machines(2)).options(&["--fault", "uffd"]);
         let ended = job.run("syscalls", &[]);
         ended.expect_code(0);
@@ -76,7 +77,7 @@ fn system_calls_take_pages_that_are_elsewhere() {
 
 #[test]
 fn system_calls_say_so_where_faults_inside_them_cannot_be_served() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for user in User::all() {
         let engines = if *user == User::Root { &["sigsegv"][..] } else { &ENGINES };
         for engine in engines {
@@ -94,7 +95,7 @@ fn system_calls_say_so_where_faults_inside_them_cannot_be_served() {
 
 #[test]
 fn a_tebibyte_that_nobody_touches_costs_nothing() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for engine in ENGINES {
         let mut first_lines = Vec::new();
         for size in ["1M", "1T"] {
@@ -114,7 +115,7 @@ fn a_tebibyte_that_nobody_touches_costs_nothing() {
 
 #[test]
 fn instructions_on_two_pages_retire_while_eight_ranks_fight_for_both() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for engine in ENGINES {
         let job = lab.job(User::Ordinary, &lab.machines(8)).options(&["--fault", engine]);
         let ended = job.run("straddle", &["500"]);

@@ -1,17 +1,18 @@
 //! The examples over a real sshd: both fault engines, every user, one machine and three.
 
-use crate::harness::{Lab, Stream, User};
+use crate::TOOLS;
+use dsm_lab::{Lab, Stream, User};
 use std::time::Duration;
 
 #[test]
 fn exemple_and_token_over_ssh_on_this_machine() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     check_examples(&lab);
 }
 
 #[test]
 fn exemple_and_token_over_ssh_on_three_hosts() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     check_examples(&lab);
 }
 
@@ -68,7 +69,7 @@ fn check_token(lab: &Lab, user: User, engine: &str, ranks: u64) {
 
 #[test]
 fn ranks_here_and_ranks_elsewhere_make_one_job() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     // dsmexec runs on node1: its ranks are started directly, and the others reach them from outside.
     for machines in [
         ["node1", "node2", "node3"],
@@ -87,7 +88,7 @@ fn ranks_here_and_ranks_elsewhere_make_one_job() {
 
 #[test]
 fn a_host_that_cannot_be_reached_is_told_before_any_rank_starts() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     let check = |machines: &[&str], ssh_options, code, words: &[&str]| {
         let job = lab.job(User::Ordinary, machines).ssh_options(ssh_options);
         let ended = job.run("truc", &[]);
@@ -108,7 +109,7 @@ fn a_host_that_cannot_be_reached_is_told_before_any_rank_starts() {
 
 #[test]
 fn the_engine_asked_for_is_the_engine_in_use() {
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     for user in User::all() {
         for engine in ENGINES {
             let job = lab.job(*user, &lab.machines(2)).options(&["-v", "--fault", engine]);
@@ -120,7 +121,7 @@ fn the_engine_asked_for_is_the_engine_in_use() {
 
 #[test]
 fn jobs_of_2_3_4_and_8_ranks_compute_what_one_rank_computes() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for ranks in [2, 3, 4, 8] {
             for engine in ENGINES {
                 check_token(&lab, User::Ordinary, engine, ranks);
@@ -135,7 +136,7 @@ fn jobs_of_2_3_4_and_8_ranks_compute_what_one_rank_computes() {
 
 #[test]
 fn the_first_line_comes_soon() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for ranks in [2, 8] {
             let machines = lab.machines(ranks);
             for program in ["truc", "exemple"] {
@@ -156,7 +157,7 @@ fn the_first_line_comes_soon() {
 
 #[test]
 fn any_program_is_started_with_its_arguments_and_directory() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     for user in User::all() {
         let job = lab.job(*user, &["node2", "node3"]);
         let directory = job.directory();
@@ -175,7 +176,7 @@ fn any_program_is_started_with_its_arguments_and_directory() {
 
 #[test]
 fn a_read_fault_is_measured_beside_a_round_trip() {
-    for lab in [Lab::loopback(), Lab::three_hosts()].into_iter().flatten() {
+    for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         let machines = [lab.machines(2)[0], lab.machines(2)[1]];
         let ended =
             lab.job(User::Ordinary, &machines).run("fault_latency-rs", &["1000", &lab.address(1)]);

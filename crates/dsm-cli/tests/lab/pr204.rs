@@ -1,13 +1,14 @@
 //! Jobs in the words of the PR204 family over a real sshd, on three hosts.
 
-use crate::harness::{Lab, Stream, User};
+use crate::TOOLS;
+use dsm_lab::{Lab, Stream, User};
 use std::time::Duration;
 
 const JOB: Duration = Duration::from_secs(60);
 
 #[test]
 fn foreign_wrappers_here_and_elsewhere_make_one_job() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let wrapper = format!("--wrap-command={}", lab.program("dsmwrap"));
     for wrap in ["--wrap=ref", "--wrap=seed", "--wrap=rank"] {
         // dsmexec runs on node1.
@@ -24,7 +25,7 @@ fn foreign_wrappers_here_and_elsewhere_make_one_job() {
 
 #[test]
 fn the_block_has_addresses_that_every_host_reaches() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let wrapper = format!("--wrap-command={}", lab.program("dsmwrap"));
     let machines = ["node1", "node2", "node3"];
     let script = "dd bs=1040 skip=8 iflag=skip_bytes,fullblock count=3 status=none <&3 | tr -cs '0-9.' '\\n' | grep '[.].*[.]'";
@@ -41,7 +42,7 @@ fn the_block_has_addresses_that_every_host_reaches() {
 
 #[test]
 fn programs_of_2025_reach_dsmexec_from_every_host() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let script = r#"
 import os, socket, struct
 rank = int(os.environ["DSMEXEC_RANKID"])
@@ -59,7 +60,7 @@ print(server.makefile("rb").read().decode(), server.getpeername()[0])
 
 #[test]
 fn a_foreign_rank_elsewhere_that_fails_ends_the_job_with_its_code() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let wrapper = format!("--wrap-command={}", lab.program("dsmwrap"));
     let job = || lab.job(User::Ordinary, &["node2", "node3"]).options(&["--wrap=rank", &wrapper]);
     // The others learn of it by what they write.
@@ -74,7 +75,7 @@ fn a_foreign_rank_elsewhere_that_fails_ends_the_job_with_its_code() {
 
 #[test]
 fn a_host_with_a_foreign_rank_that_is_gone_without_a_word_ends_the_job() {
-    let Some(mut lab) = Lab::three_hosts() else { return };
+    let Some(mut lab) = Lab::three_hosts(TOOLS) else { return };
     let wrapper = format!("--wrap-command={}", lab.program("dsmwrap"));
     let job = lab.job(User::Ordinary, &["node3", "node2"]).options(&["--wrap=ref", &wrapper]);
     let mut job = job.start_any(&["sh", "-c", "while sleep 0.1; do echo runs; done"]);

@@ -1,12 +1,13 @@
 //! A host that is not in a job looks for it.
 
-use crate::harness::{Lab, Stream, User};
+use crate::TOOLS;
+use dsm_lab::{Lab, Stream, User};
 use rustix::process::Signal;
 use std::time::Duration;
 
 #[test]
 fn a_scan_from_another_host_receives_no_byte_of_a_job_that_waits() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let hosts = ["node1", "node2"];
     let job = lab.job(User::Ordinary, &hosts).options(&["--stdin", "1"]);
     let program = lab.program("rotation");
@@ -37,7 +38,7 @@ fn a_scan_from_another_host_receives_no_byte_of_a_job_that_waits() {
 
 #[test]
 fn a_scan_from_another_host_finds_nothing_of_a_job_that_runs() {
-    let Some(lab) = Lab::three_hosts() else { return };
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
     let job = lab.job(User::Ordinary, &["node1", "node2"]);
     let mut running = job.start("endless", &[""]);
     for rank in 0..2 {

@@ -1,6 +1,7 @@
 //! dsmexec under valgrind.
 
-use crate::harness::{Lab, Stream, User, has};
+use crate::TOOLS;
+use dsm_lab::{Lab, Stream, User, has};
 use std::time::Duration;
 
 #[test]
@@ -8,7 +9,7 @@ fn valgrind_finds_no_error_and_no_leak_in_dsmexec() {
     if !has("valgrind") {
         return;
     }
-    let Some(lab) = Lab::loopback() else { return };
+    let Some(lab) = Lab::loopback(TOOLS) else { return };
     let valgrind = [
         "valgrind",
         "--leak-check=full",

@@ -1,11 +1,12 @@
-use super::process::run;
-use super::user::User;
+use crate::process::run;
+use crate::user::User;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Throw-away keys of an sshd and its users, and the configuration of both sides. Nothing of the machine's or the
 /// user's own ssh is read or touched.
+#[derive(Debug)]
 pub(crate) struct Keys {
     dir: PathBuf,
 }

@@ -1,5 +1,6 @@
-use super::process::{Ended, Line, Process, Stream};
-use super::{Lab, User};
+use crate::lab::Lab;
+use crate::process::{Ended, Line, Process, Stream};
+use crate::user::User;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A call of dsmexec in the making.
-pub(crate) struct Job<'lab> {
+#[derive(Debug)]
+pub struct Job<'lab> {
     lab: &'lab Lab,
     user: User,
     directory: PathBuf,
@@ -18,14 +20,15 @@ pub(crate) struct Job<'lab> {
 }
 
 /// A dsmexec that was started.
-pub(crate) struct Running {
+#[derive(Debug)]
+pub struct Running {
     process: Process,
     /// Whether dsmexec is the child of the process that was started, in a process namespace below it.
     is_inner: bool,
 }
 
 impl<'lab> Job<'lab> {
-    pub(super) fn new(lab: &'lab Lab, user: User, machines: &[&str]) -> Self {
+    pub(crate) fn new(lab: &'lab Lab, user: User, machines: &[&str]) -> Self {
         let directory = lab.work_directory(user);
         fs::write(directory.join(MACHINE_FILE), machines.join("\n") + "\n").unwrap();
         Self {
@@ -40,43 +43,43 @@ impl<'lab> Job<'lab> {
     }
 
     /// Uses ssh otherwise than always.
-    pub(crate) fn ssh(mut self, when: &'static str) -> Self {
+    pub fn ssh(mut self, when: &'static str) -> Self {
         self.ssh = when;
         self
     }
 
     /// Adds options of ssh.
-    pub(crate) fn ssh_options(mut self, options: &'static str) -> Self {
+    pub fn ssh_options(mut self, options: &'static str) -> Self {
         self.ssh_options = options;
         self
     }
 
     /// Adds options of dsmexec.
-    pub(crate) fn options(mut self, options: &[&str]) -> Self {
+    pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().copied().map(str::to_owned));
         self
     }
 
     /// Starts dsmexec through this command.
-    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+    pub fn under(mut self, words: &[&str]) -> Self {
         self.before.extend(words.iter().copied().map(str::to_owned));
         self
     }
 
     /// Where dsmexec is started.
-    pub(crate) fn directory(&self) -> PathBuf {
+    pub fn directory(&self) -> PathBuf {
         self.directory.clone()
     }
 
     /// Starts an example or test program.
-    pub(crate) fn start(self, program: &str, args: &[&str]) -> Running {
+    pub fn start(self, program: &str, args: &[&str]) -> Running {
         let program = self.lab.program(program);
         let words: Vec<&str> = [&*program].into_iter().chain(args.iter().copied()).collect();
         self.start_any(&words)
     }
 
     /// Starts any program.
-    pub(crate) fn start_any(self, words: &[&str]) -> Running {
+    pub fn start_any(self, words: &[&str]) -> Running {
         let host = &self.lab.hosts[0];
         let mut command = host.command(self.user, &self.directory);
         command.args(&self.before).arg(self.lab.products.dsmexec());
@@ -88,7 +91,7 @@ impl<'lab> Job<'lab> {
     }
 
     /// Runs an example or test program to its end, after which no process may be left.
-    pub(crate) fn run(self, program: &str, args: &[&str]) -> Ended {
+    pub fn run(self, program: &str, args: &[&str]) -> Ended {
         let lab = self.lab;
         let ended = self.start(program, args).finish(JOB);
         lab.expect_no_processes(Duration::ZERO);
@@ -98,7 +101,7 @@ impl<'lab> Job<'lab> {
 
 impl Running {
     /// Sends a signal to dsmexec itself.
-    pub(crate) fn signal_dsmexec(&self, signal: Signal) {
+    pub fn signal_dsmexec(&self, signal: Signal) {
         if !self.is_inner {
             return self.process.signal(signal);
         }
@@ -111,13 +114,14 @@ impl Running {
     }
 
     /// Waits for a line of any rank's stdout that holds `text`.
-    pub(crate) fn wait_for_output(&mut self, text: &str) -> Line {
+    pub fn wait_for_output(&mut self, text: &str) -> Line {
         self.process.wait_for(&format!("line with {text:?}"), JOB, |line| {
             line.stream == Stream::Stdout && line.text.contains(text)
         })
     }
 
-    pub(crate) fn finish(self, within: Duration) -> Ended {
+    /// Waits for the end of dsmexec and of its output.
+    pub fn finish(self, within: Duration) -> Ended {
         self.process.finish(within)
     }
 }

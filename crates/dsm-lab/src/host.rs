@@ -1,11 +1,12 @@
-use super::process::{Process, Stream};
-use super::user::User;
+use crate::process::{Process, Stream};
+use crate::user::User;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// A place with an sshd of its own. As root it is a set of namespaces, so that it has its own processes, accounts and
 /// `/run`, and if asked its own network, name and `/dev/shm`; killing the first process ends all of them.
+#[derive(Debug)]
 pub(crate) struct Host {
     sshd: Process,
     isolation: Isolation,
@@ -13,7 +14,7 @@ pub(crate) struct Host {
 }
 
 /// What a host does not share with this machine.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isolation {
     /// Nothing: all an ordinary user can do.
     None,

@@ -1,10 +1,11 @@
-use super::process::{Process, run};
+use crate::process::{Process, run};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A network of its own for a lab: a bridge in a namespace without any way out.
+#[derive(Debug)]
 pub(crate) struct Network {
     subnet: u8,
     switch: Process,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// Who starts a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum User {
+pub enum User {
+    /// The super user.
     Root,
     /// Whoever runs the tests, if that is not root; else a user that exists in the lab only.
     Ordinary,
@@ -13,12 +14,12 @@ pub(crate) enum User {
 
 impl User {
     /// Those who can be had here.
-    pub(crate) fn all() -> &'static [Self] {
+    pub fn all() -> &'static [Self] {
         if getuid().is_root() { &[Self::Root, Self::Ordinary] } else { &[Self::Ordinary] }
     }
 
     /// Of the user in the lab's password file, and in file names.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Ordinary => "dsmlab",
@@ -26,7 +27,7 @@ impl User {
     }
 
     /// The words that make a program this user's, with a home directory of its own.
-    pub(crate) fn words(self, dir: &Path) -> Vec<String> {
+    pub fn words(self, dir: &Path) -> Vec<String> {
         if self == Self::Root || !getuid().is_root() {
             return Vec::new();
         }
@@ -42,7 +43,7 @@ impl User {
     }
 
     /// Makes a file or directory this user's own, private if it is a file.
-    pub(crate) fn give(self, path: &Path) {
+    pub fn give(self, path: &Path) {
         if path.is_file() {
             fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         }
@@ -52,7 +53,7 @@ impl User {
     }
 
     /// Writes the machine's password and group files with the lab's user added, to be mounted over them.
-    pub(crate) fn write_accounts(dir: &Path) {
+    pub fn write_accounts(dir: &Path) {
         let home = dir.join(HOME);
         fs::create_dir(&home).unwrap();
         Self::Ordinary.give(&home);

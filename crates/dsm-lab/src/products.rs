@@ -4,21 +4,20 @@ use std::path::{Path, PathBuf};
 
 /// What `make` and cargo built, in a directory of its own: an ordinary user can read it, and every process of a job shows
 /// by its executable's path that it is one.
+#[derive(Debug)]
 pub(crate) struct Products {
     pub(crate) bin: PathBuf,
 }
 
 impl Products {
-    /// Links or copies everything into `dir/bin` and `dir/lib`.
-    pub(crate) fn stage(dir: &Path) -> Self {
+    /// Links or copies everything into `dir/bin` and `dir/lib`. A tool replaces the product of its name.
+    pub(crate) fn stage(dir: &Path, tools: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let bin = dir.join("bin");
         stage_directory(&root.join("bin"), &bin);
         stage_directory(&root.join("bin/test"), &bin.join("test"));
         stage_directory(&root.join("lib"), &dir.join("lib"));
-        // The launcher under test is the one cargo built with this test.
-        for tool in [env!("CARGO_BIN_EXE_dsmexec"), env!("CARGO_BIN_EXE_dsmwrap")] {
-            let tool = Path::new(tool);
+        for tool in tools.iter().map(Path::new) {
             let to = bin.join(tool.file_name().expect("cargo names a file"));
             let _ = fs::remove_file(&to);
             link_or_copy(tool, &to);

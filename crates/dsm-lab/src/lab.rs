@@ -1,22 +1,10 @@
-//! What the tests stand on: hosts with sshds, jobs on them, and what the jobs said.
-
-mod host;
-mod job;
-mod keys;
-mod network;
-mod process;
-mod products;
-mod user;
-
-pub(crate) use job::{Job, Running};
-pub(crate) use process::{Ended, Stream};
-pub(crate) use user::User;
-
-use host::{Host, Isolation};
-use keys::Keys;
-use network::Network;
-use process::await_pidfd;
-use products::Products;
+use crate::host::{Host, Isolation};
+use crate::job::Job;
+use crate::keys::Keys;
+use crate::network::Network;
+use crate::process::{Ended, await_pidfd, run};
+use crate::products::Products;
+use crate::user::User;
 use rustix::process::{Pid, PidfdFlags, getuid, pidfd_open};
 use std::cell::Cell;
 use std::env;
@@ -29,21 +17,23 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Hosts on which jobs can be started over a real sshd. Dropping it ends every process and removes every trace.
-pub(crate) struct Lab {
-    hosts: Vec<Host>,
+#[derive(Debug)]
+pub struct Lab {
+    pub(crate) hosts: Vec<Host>,
     network: Option<Network>,
-    keys: Keys,
-    port: u16,
-    products: Products,
+    pub(crate) keys: Keys,
+    pub(crate) port: u16,
+    pub(crate) products: Products,
     jobs: Cell<u32>,
     dir: TempDir,
 }
 
 impl Lab {
-    /// This machine, with an sshd on a loopback address. `None`, after saying why, where that cannot be.
-    pub(crate) fn loopback() -> Option<Self> {
+    /// This machine, with an sshd on a loopback address. `None`, after saying why, where that cannot be. `tools` are
+    /// programs to use instead of those of the same name in `bin/`.
+    pub fn loopback(tools: &[&str]) -> Option<Self> {
         let isolation = if getuid().is_root() { Isolation::Accounts } else { Isolation::None };
-        let mut lab = Self::new(isolation)?;
+        let mut lab = Self::new(isolation, tools)?;
         // The port is free when the kernel names it and may be taken when sshd asks for it.
         for _ in 0..8 {
             let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -60,11 +50,11 @@ impl Lab {
     }
 
     /// Three hosts, `node1` to `node3`, with addresses, names, processes and sshds of their own.
-    pub(crate) fn three_hosts() -> Option<Self> {
+    pub fn three_hosts(tools: &[&str]) -> Option<Self> {
         if !getuid().is_root() {
             return cannot_run("three hosts in network namespaces need root");
         }
-        let mut lab = Self::new(Isolation::Machine)?;
+        let mut lab = Self::new(Isolation::Machine, tools)?;
         let network = Network::lay();
         let names: Vec<String> =
             (1..=3).map(|n| format!("{} node{n}\n", network.address(n))).collect();
@@ -82,7 +72,7 @@ impl Lab {
         Some(lab)
     }
 
-    fn new(isolation: Isolation) -> Option<Self> {
+    fn new(isolation: Isolation, tools: &[&str]) -> Option<Self> {
         if let Some(why) = missing(isolation) {
             return cannot_run(&why);
         }
@@ -93,7 +83,7 @@ impl Lab {
             User::write_accounts(dir.path());
         }
         let keys = Keys::generate(dir.path(), User::all());
-        let products = Products::stage(dir.path());
+        let products = Products::stage(dir.path(), tools);
         Some(Self {
             hosts: Vec::new(),
             network: None,
@@ -106,63 +96,63 @@ impl Lab {
     }
 
     /// A job of this user, one rank per entry of `machines`, always over ssh.
-    pub(crate) fn job(&self, user: User, machines: &[&str]) -> Job<'_> {
+    pub fn job(&self, user: User, machines: &[&str]) -> Job<'_> {
         Job::new(self, user, machines)
     }
 
     /// The machine file's entries for `ranks` ranks on this lab's hosts, in turn.
-    pub(crate) fn machines(&self, ranks: usize) -> Vec<&'static str> {
+    pub fn machines(&self, ranks: usize) -> Vec<&'static str> {
         let hosts =
             if self.network.is_some() { &["node1", "node2", "node3"][..] } else { &["localhost"] };
         hosts.iter().copied().cycle().take(ranks).collect()
     }
 
     /// For people.
-    pub(crate) fn describe(&self) -> &'static str {
+    pub fn describe(&self) -> &'static str {
         if self.network.is_some() { "three hosts" } else { "this machine" }
     }
 
     /// Which host the rank of a job on [`machines`](Self::machines) is on, from 0.
-    pub(crate) fn host_of(&self, rank: usize) -> usize {
+    pub fn host_of(&self, rank: usize) -> usize {
         rank % self.hosts.len()
     }
 
     /// The address of a host, from 0, as the others reach it.
-    pub(crate) fn address(&self, host: usize) -> String {
+    pub fn address(&self, host: usize) -> String {
         self.network.as_ref().map_or("127.0.0.1".to_owned(), |network| network.address(host + 1))
     }
 
     /// Takes the power from a host, from 0: its network is gone first, so that nobody is told.
-    pub(crate) fn lose_host(&mut self, host: usize) {
+    pub fn lose_host(&mut self, host: usize) {
         self.network.as_ref().expect("only a lab with a network can lose a host").cut(host + 1);
         drop(self.hosts.remove(host));
     }
 
     /// The path of an example or test program.
-    pub(crate) fn program(&self, name: &str) -> String {
+    pub fn program(&self, name: &str) -> String {
         self.products.program(name).to_str().expect("the path is ours").to_owned()
     }
 
     /// A command of root's, or of the ordinary user who runs the tests, on the host with this number, from 0.
-    pub(crate) fn on_host(&self, host: usize) -> Command {
+    pub fn on_host(&self, host: usize) -> Command {
         let user = if getuid().is_root() { User::Root } else { User::Ordinary };
         self.hosts[host].command(user, self.dir.path())
     }
 
     /// A command that reaches a host over ssh, from the first one.
-    pub(crate) fn ssh(&self, user: User, host: &str) -> Command {
+    pub fn ssh(&self, user: User, host: &str) -> Command {
         let mut command = self.hosts[0].command(user, self.dir.path());
         command.args(self.keys.ssh_command(user, self.port).split(' ')).arg(host);
         command
     }
 
     /// Runs a command that must succeed and gives what it printed.
-    pub(crate) fn run(&self, command: Command) -> Ended {
-        process::run(command)
+    pub fn run(&self, command: Command) -> Ended {
+        run(command)
     }
 
     /// What must be gone after it: its directory, its processes, its unreachable route.
-    pub(crate) fn traces(&self) -> (PathBuf, Vec<String>, String) {
+    pub fn traces(&self) -> (PathBuf, Vec<String>, String) {
         let route =
             self.network.as_ref().map(|network| format!("unreachable {}", network.subnet()));
         let pids = self.hosts.iter().map(Host::pid).collect();
@@ -170,7 +160,7 @@ impl Lab {
     }
 
     /// A new directory of this user's.
-    fn work_directory(&self, user: User) -> PathBuf {
+    pub(crate) fn work_directory(&self, user: User) -> PathBuf {
         self.jobs.set(self.jobs.get() + 1);
         let path = self.dir.path().join(format!("work/{}", self.jobs.get()));
         fs::create_dir(&path).unwrap();
@@ -180,7 +170,7 @@ impl Lab {
 
     /// # Panics
     /// If processes of jobs, on any host, are alive after this time.
-    pub(crate) fn expect_no_processes(&self, within: Duration) {
+    pub fn expect_no_processes(&self, within: Duration) {
         let deadline = Instant::now() + within;
         for process in processes_from(self.dir.path()) {
             if let Ok(pidfd) = pidfd_open(process.0, PidfdFlags::empty()) {
@@ -228,13 +218,13 @@ fn missing(isolation: Isolation) -> Option<String> {
 }
 
 /// Whether a program is there; says so where it is not.
-pub(crate) fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
     found.is_ok() || cannot_run::<()>(&format!("there is no {program}")).is_some()
 }
 
 /// Says so loudly, and fails where everything must run.
-pub(crate) fn cannot_run<T>(why: &str) -> Option<T> {
+pub fn cannot_run<T>(why: &str) -> Option<T> {
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "this test cannot run here: {why}");
     eprintln!("NOT TESTED: {why}");
     None

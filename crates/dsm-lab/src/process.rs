@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A started program whose output is kept, line by line, and shown when something goes wrong. Killed on drop.
-pub(crate) struct Process {
+#[derive(Debug)]
+pub struct Process {
     words: String,
     pid: Pid,
     pidfd: OwnedFd,
@@ -24,27 +25,35 @@ pub(crate) struct Process {
 
 /// One line a program wrote.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub struct Line {
     /// Since the program was started.
-    pub(crate) at: Duration,
-    pub(crate) stream: Stream,
-    pub(crate) text: String,
+    pub at: Duration,
+    /// Where it was written.
+    pub stream: Stream,
+    /// Without its end.
+    pub text: String,
 }
 
+/// Which output of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 
 /// A program that has ended and closed its output.
-pub(crate) struct Ended {
+#[derive(Debug)]
+pub struct Ended {
     /// Exit code, or 128 and the number of the signal.
-    pub(crate) code: i32,
-    pub(crate) lines: Vec<Line>,
-    pub(crate) words: String,
+    pub code: i32,
+    /// All its output, in the order in which it was read.
+    pub lines: Vec<Line>,
+    /// Its command line, for people.
+    pub words: String,
     /// From its start to its end.
-    pub(crate) took: Duration,
+    pub took: Duration,
 }
 
 enum Event {
@@ -54,7 +63,11 @@ enum Event {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts a program with all three streams piped.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(mut command: Command) -> Self {
         let words = format!("{command:?}");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
@@ -80,30 +93,32 @@ impl Process {
         }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Its process id, valid until this is dropped or finished.
+    pub fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Since it was started.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
     /// Gives the program input; it sees the end of file when `None` follows.
-    pub(crate) fn input(&mut self, bytes: Option<&[u8]>) {
+    pub fn input(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             Some(bytes) => self.stdin.as_mut().expect("stdin is open").write_all(bytes).unwrap(),
             None => self.stdin = None,
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         // A process that has just ended is as good as signalled.
         let _ = pidfd_send_signal(&self.pidfd, signal);
     }
 
     /// Waits for the first line, also an earlier one, that `wanted` accepts.
-    pub(crate) fn wait_for(
+    pub fn wait_for(
         &mut self,
         what: &str,
         within: Duration,
@@ -123,7 +138,7 @@ impl Process {
     }
 
     /// Waits for the end of the program and of its output.
-    pub(crate) fn finish(mut self, within: Duration) -> Ended {
+    pub fn finish(mut self, within: Duration) -> Ended {
         self.stdin = None;
         let deadline = Instant::now() + within;
         while !self.is_over() {
@@ -153,7 +168,7 @@ impl Process {
     }
 
     /// Everything known of the program, for people.
-    pub(crate) fn report(&mut self) -> String {
+    pub fn report(&mut self) -> String {
         while let Ok(event) = self.events.try_recv() {
             if let Event::Line(line) = event {
                 self.lines.push(line);
@@ -175,18 +190,18 @@ impl Drop for Process {
 impl Ended {
     /// # Panics
     /// With all output, if the exit code is another.
-    pub(crate) fn expect_code(&self, code: i32) -> &Self {
+    pub fn expect_code(&self, code: i32) -> &Self {
         assert!(self.code == code, "exit code {}, not {code}\n{}", self.code, self.report());
         self
     }
 
     /// What it wrote to one stream.
-    pub(crate) fn texts(&self, stream: Stream) -> impl Iterator<Item = &str> {
+    pub fn texts(&self, stream: Stream) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(move |line| line.stream == stream).map(|line| line.text.as_str())
     }
 
     /// What a rank wrote to stdout, without dsmexec's tag.
-    pub(crate) fn rank(&self, rank: usize) -> Vec<&str> {
+    pub fn rank(&self, rank: usize) -> Vec<&str> {
         let tag = format!("[Proc {rank} : ");
         self.texts(Stream::Stdout)
             .filter_map(|text| {
@@ -199,7 +214,7 @@ impl Ended {
     ///
     /// # Panics
     /// With all output, if there is none.
-    pub(crate) fn expect_error(&self, words: &[&str]) -> &Line {
+    pub fn expect_error(&self, words: &[&str]) -> &Line {
         self.lines
             .iter()
             .find(|line| {
@@ -208,7 +223,8 @@ impl Ended {
             .unwrap_or_else(|| panic!("no line with {words:?} on stderr\n{}", self.report()))
     }
 
-    pub(crate) fn report(&self) -> String {
+    /// Everything known of its run, for people.
+    pub fn report(&self) -> String {
         format!(
             "{}  = {} after {:.3} s\n",
             report(&self.words, &self.lines),
