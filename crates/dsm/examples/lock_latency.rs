@@ -7,6 +7,11 @@
 //! without) and what is measured, so that whatever disturbs the machine disturbs both. It lets rank 1 get
 //! back to its wait before each, which is no part of any of them.
 //!
+//! A round trip costs a third where both ends share a processor, because no idle one must be woken: a figure
+//! means something only next to the *R* of the same pinning. So all of it is measured three times: with each
+//! rank on a processor of its own, with both on one, and wherever the kernel puts them, which may be otherwise
+//! for *R* than for what stands next to it.
+//!
 //! - *remote lock*: a lock that nobody ever took, at the other rank.
 //! - *lock and its data*: a free lock that the other rank had last, until the page that is written under it
 //!   is here to write.
@@ -15,7 +20,10 @@
 //! - *contended hand-over*: both ranks lock and unlock as fast as they can.
 
 use dsm::Node;
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::error::Error;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -28,40 +36,85 @@ fn main() -> Outcome {
     let samples: usize = arguments.next().as_deref().unwrap_or("1000").parse()?;
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1".to_owned());
     let node = Node::join()?;
-    if node.nodes() != 2 || (4 * samples + 8) * node.page_bytes() > node.size() {
-        return Err("needs two ranks, and four pages a sample (see --size)".into());
+    if node.nodes() != 2 || (4 * Pinning::ALL.len() * samples + 8) * node.page_bytes() > node.size()
+    {
+        return Err("needs two ranks, and twelve pages a sample (see --size)".into());
     }
-    let bench = Bench { node: &node, samples };
+    let benches = || {
+        let numbered = Pinning::ALL.into_iter().enumerate();
+        numbered.map(|(run, pinning)| Bench { node: &node, samples, run, pinning })
+    };
     match node.rank() {
         0 => {
-            let port = u16::try_from(wait_for(bench.word(0)))?;
+            let port = u16::try_from(wait_for(word(&node, 0)))?;
             let mut peer = TcpStream::connect((address.as_str(), port))?;
             peer.set_nodelay(true)?;
-            bench.measure(&mut peer)?;
+            benches().try_for_each(|bench| bench.measure(&mut peer))?;
         }
         _ => {
             let listener = TcpListener::bind((address.as_str(), 0))?;
-            bench.word(0).store(listener.local_addr()?.port().into(), SeqCst);
+            word(&node, 0).store(listener.local_addr()?.port().into(), SeqCst);
             let mut peer = listener.accept()?.0;
             peer.set_nodelay(true)?;
-            bench.answer(&mut peer)?;
+            benches().try_for_each(|bench| bench.answer(&mut peer))?;
         }
     }
     node.finalize()?;
     Ok(())
 }
 
+/// Which processors the ranks may use.
+#[derive(Clone, Copy)]
+enum Pinning {
+    OneEach,
+    Shared,
+    Free,
+}
+
+impl Pinning {
+    const ALL: [Self; 3] = [Self::OneEach, Self::Shared, Self::Free];
+
+    /// Pins every thread of this rank, or says why that cannot be.
+    fn apply(self, rank: usize, allowed: &CpuSet) -> Result<&'static str, Box<dyn Error>> {
+        let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+        let (cpu, name) = match self {
+            Self::OneEach => (cpus.nth(rank), "each rank on a processor of its own"),
+            Self::Shared => (cpus.next(), "both ranks on one processor"),
+            Self::Free => (None, "where the kernel puts them"),
+        };
+        let mut set = *allowed;
+        if let Some(cpu) = cpu {
+            set = CpuSet::new();
+            set.set(cpu);
+        } else if matches!(self, Self::OneEach) {
+            return Ok("there is no processor for each rank");
+        }
+        for thread in fs::read_dir("/proc/self/task")? {
+            let id = thread?.file_name();
+            let id = id.to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+            sched_setaffinity(id, &set)?;
+        }
+        Ok(name)
+    }
+}
+
 /// Two ranks, of which rank 0 measures.
 struct Bench<'a> {
     node: &'a Node,
     samples: usize,
+    run: usize,
+    pinning: Pinning,
+}
+
+fn word(node: &Node, page: usize) -> &AtomicU64 {
+    &node.words::<AtomicU64>(page * node.page_bytes(), 1).expect("pages are in the area")[0]
 }
 
 /// Page 2 is the first of the samples' pages; those with odd numbers have their home at rank 1.
 impl Bench<'_> {
-    fn word(&self, page: usize) -> &AtomicU64 {
-        let at = page * self.node.page_bytes();
-        &self.node.words::<AtomicU64>(at, 1).expect("pages are in the area")[0]
+    /// The first of the pages of this run's samples.
+    fn of_sample(&self, sample: usize) -> usize {
+        4 * (self.run * self.samples + sample)
     }
 
     fn address(&self, page: usize) -> usize {
@@ -70,12 +123,13 @@ impl Bench<'_> {
 
     /// A lock at rank 1 that nobody ever took.
     fn fresh_lock(&self, sample: usize) -> usize {
-        self.address(4 * sample + 3)
+        self.address(self.of_sample(sample) + 3)
     }
 
     /// A lock that both use in turns, and the page that they write under it.
     fn used_lock(&self, sample: usize) -> (usize, &AtomicU64) {
-        (self.address(4 * sample + 5), self.word(4 * sample + 5))
+        let page = self.of_sample(sample) + 5;
+        (self.address(page), word(self.node, page))
     }
 
     /// Takes a lock and counts under it.
@@ -88,6 +142,8 @@ impl Bench<'_> {
 
     fn measure(&self, peer: &mut TcpStream) -> Outcome {
         let node = self.node;
+        let allowed = sched_getaffinity(None)?;
+        let pinned = self.pinning.apply(0, &allowed)?;
         let mut page = vec![0; node.page_bytes()];
         let (mut trips, mut locks, mut handoffs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut adds, mut passes) = (Vec::new(), Vec::new());
@@ -113,7 +169,7 @@ impl Bench<'_> {
             let_others_run();
             adds.push(timed(|| {
                 // Rank 1 is home and owner of what nobody uses.
-                node.fetch_add(self.address(4 * sample + 3) + 64, 1)?;
+                node.fetch_add(self.address(self.of_sample(sample) + 3) + 64, 1)?;
                 Ok(())
             })?);
             messages[2] += sent() - before;
@@ -122,6 +178,7 @@ impl Bench<'_> {
         let cached = self.cached()?;
         let (barriers, contended) = self.together(peer)?;
         let mut out = io::stdout().lock();
+        writeln!(out, "{}{pinned}:", if self.run == 0 { "" } else { "\n" })?;
         let r = quantile(&mut trips, 50);
         let per = |count: u64| format!("{:.2} messages sent", count as f64 / self.samples as f64);
         line(&mut out, "round trip R", &mut trips, r, "")?;
@@ -132,6 +189,7 @@ impl Bench<'_> {
         line(&mut out, "barrier of two", &mut [barriers], r, "")?;
         line(&mut out, "contended hand-over", &mut [contended], r, "with its data")?;
         writeln!(out, "{cached}")?;
+        Pinning::Free.apply(0, &allowed)?;
         Ok(())
     }
 
@@ -192,7 +250,7 @@ impl Bench<'_> {
 
     fn both(&self) -> Result<(Duration, Duration), Box<dyn Error>> {
         let node = self.node;
-        let (lock, data) = (self.address(1), self.word(1));
+        let (lock, data) = (self.address(1), word(self.node, 1));
         let rounds = u32::try_from(self.samples)?;
         node.barrier()?;
         let barriers = timed(|| {
@@ -210,7 +268,8 @@ impl Bench<'_> {
             Ok(())
         })?;
         node.barrier()?;
-        assert_eq!(data.load(SeqCst), 2 * u64::from(rounds), "no addition is lost");
+        let counted = 2 * u64::from(rounds) * (self.run as u64 + 1);
+        assert_eq!(data.load(SeqCst), counted, "no addition is lost");
         Ok((barriers / rounds, contended / (2 * rounds)))
     }
 
@@ -218,11 +277,16 @@ impl Bench<'_> {
         let page = vec![0; self.node.page_bytes()];
         let mut request = [0; REQUEST_BYTES];
         let (mut counted, mut held) = (0, 0);
+        let allowed = sched_getaffinity(None)?;
+        self.pinning.apply(1, &allowed)?;
         // Until rank 0 has measured enough.
         loop {
             peer.read_exact(&mut request)?;
             match request[0] {
-                TOGETHER => return self.both().map(drop),
+                TOGETHER => {
+                    self.both()?;
+                    return Pinning::Free.apply(1, &allowed).map(drop);
+                }
                 COUNT => {
                     self.count(counted)?;
                     counted += 1;
