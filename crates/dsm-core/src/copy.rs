@@ -14,6 +14,7 @@ pub use situation::{CopyContent, CopyEvent, CopySituation, CopyState, Which};
 #[cfg(feature = "mutants")]
 pub use tokens::{Lent, TokenEvent, TokenSituation, TokenState};
 
+use crate::engine::Withheld;
 use crate::homes::Homes;
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
@@ -112,6 +113,15 @@ impl Copies {
 
     pub(crate) fn has_deferred_demands(&self) -> bool {
         !self.deferred.is_empty()
+    }
+
+    /// Why a demand on this rank's copy is not met yet, if there is one.
+    pub(crate) fn withheld(&self, page: PageId, home: Rank) -> Option<Withheld> {
+        let demand = self.deferred.get(&page)?.front()?;
+        Some(match demand.have() > self.copy(page, home).epoch {
+            true => Withheld::UntilItComes,
+            false => Withheld::InUse,
+        })
     }
 
     pub(crate) fn on_fault(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {

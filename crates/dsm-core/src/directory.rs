@@ -9,6 +9,7 @@ use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
 use crate::{Access, Epoch, PageId, Rank};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 /// What this rank knows as the home of its pages: who owns each, who shares it, who waits for it.
 ///
@@ -82,6 +83,13 @@ impl Directory {
     /// Who may supply a page's newest content.
     pub(crate) fn owner(&self, page: PageId) -> Rank {
         self.entries.get(&page).map_or(self.rank, |entry| entry.owner)
+    }
+
+    /// The owner, and the ranks whose acks a writer waits for.
+    pub(crate) fn standing(&self, page: PageId) -> (Rank, Vec<Rank>) {
+        let transfer = self.transfers.get(&page);
+        let awaited = transfer.into_iter().flat_map(|transfer| transfer.awaited.keys().copied());
+        (self.owner(page), awaited.collect())
     }
 
     pub(crate) fn on_ack(

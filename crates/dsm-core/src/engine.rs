@@ -1,8 +1,10 @@
 #[cfg(feature = "mutants")]
 mod situation;
+mod standing;
 
 #[cfg(feature = "mutants")]
 pub use situation::Situation;
+pub use standing::{Standing, Withheld};
 
 use crate::barrier::{Barrier, COORDINATOR};
 use crate::calls::Calls;

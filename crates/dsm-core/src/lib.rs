@@ -32,7 +32,7 @@ mod space;
 mod types;
 pub mod wire;
 
-pub use engine::{Config, Engine, Hold};
+pub use engine::{Config, Engine, Hold, Standing, Withheld};
 pub use io::{Attachment, Call, Input, Output, Outputs, Source, Task, Violation};
 pub use message::{Answer, Ask, BarrierKind, CallId, Message, Payload, Right};
 #[cfg(feature = "mutants")]

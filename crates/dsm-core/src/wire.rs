@@ -16,8 +16,10 @@
 
 mod asks;
 mod hello;
+mod preamble;
 
 pub use hello::{HELLO_BYTES, Hello, HelloError, VERSION};
+pub use preamble::{PREAMBLE_BYTES, Preamble};
 
 use crate::{
     Access, BarrierKind, CallId, Epoch, Message, ObjectId, PageId, Payload, Rank, Right, Space,

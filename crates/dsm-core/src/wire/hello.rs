@@ -187,7 +187,7 @@ impl fmt::Display for HelloError {
 
 impl core::error::Error for HelloError {}
 
-const MAGIC: [u8; 4] = *b"dsm\0";
+pub(super) const MAGIC: [u8; 4] = *b"dsm\0";
 
 #[cfg(test)]
 mod tests {
