@@ -23,6 +23,7 @@ use dsm_net::rendezvous::{Notice, Rendezvous, RendezvousError};
 use dsm_net::wipe;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,8 @@ pub struct Node {
     /// None once the job is left.
     driver: Mutex<Option<JoinHandle<()>>>,
     supervisor: Option<Arc<Supervisor>>,
+    /// Of all ranks; none if there are no others.
+    addresses: Arc<[IpAddr]>,
     /// Among ranks of another family, with which pages are shared and nothing else.
     foreign: Option<Foreign>,
 }
@@ -145,6 +148,13 @@ impl Node {
     #[must_use]
     pub fn nodes(&self) -> u16 {
         self.space.nodes
+    }
+
+    /// Where the other ranks reach this one of them, for connections of a program's own; `None` for a rank that
+    /// is not in the job, and in a job of one rank.
+    #[must_use]
+    pub fn address(&self, rank: u16) -> Option<IpAddr> {
+        self.addresses.get(usize::from(rank)).copied()
     }
 
     /// The first address of the shared area, the same on every rank.
@@ -279,6 +289,7 @@ impl Node {
             arena: Arc::clone(&self.arena),
             driver: Mutex::new(None),
             supervisor: None,
+            addresses: Arc::clone(&self.addresses),
             foreign: self.foreign.clone(),
         }
     }
@@ -289,6 +300,7 @@ impl Node {
             rank: Rank(0),
             space: space(1, &region, Placement::Cyclic),
             hosts: Vec::new(),
+            addresses: Arc::default(),
             hold: Duration::ZERO,
             spin: Duration::ZERO,
         };
@@ -317,7 +329,8 @@ impl Node {
         let peers = meet(settings, found, hello, space)?;
         let hosts = found.nodes.iter().map(|node| node.host.clone()).collect();
         let Settings { hold, spin, .. } = *settings;
-        let place = Place { rank: hello.from, space, hosts, hold, spin };
+        let addresses = addresses(found);
+        let place = Place { rank: hello.from, space, hosts, addresses, hold, spin };
         let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
         found.tell(&Status::Joined { fault_engine });
         Ok(node)
@@ -367,12 +380,13 @@ impl Node {
             counters,
             driver,
             supervisor: found.supervisor.clone(),
+            addresses: addresses(found),
             foreign: Some(foreign),
         })
     }
 
     fn start(
-        Place { rank, space, hosts, hold, spin }: Place,
+        Place { rank, space, hosts, addresses, hold, spin }: Place,
         region: Arc<Region>,
         faults: Option<Faults>,
         peers: BTreeMap<Rank, Connection>,
@@ -405,7 +419,19 @@ impl Node {
         let driver = driver.map_err(not_started)?;
         let driver = Mutex::new(Some(driver));
         let foreign = None;
-        Ok(Self { rank, space, region, counters, calls, locks, arena, driver, supervisor, foreign })
+        Ok(Self {
+            rank,
+            space,
+            region,
+            counters,
+            calls,
+            locks,
+            arena,
+            driver,
+            supervisor,
+            addresses,
+            foreign,
+        })
     }
 }
 
@@ -415,6 +441,7 @@ struct Place {
     space: Space,
     /// Of all ranks; none if there are no others.
     hosts: Vec<String>,
+    addresses: Arc<[IpAddr]>,
     hold: Duration,
     spin: Duration,
 }
@@ -501,6 +528,10 @@ fn meet(
         Ok((rank, connection))
     });
     connections.collect()
+}
+
+fn addresses(found: &Found) -> Arc<[IpAddr]> {
+    found.nodes.iter().map(|node| node.address.ip()).collect()
 }
 
 /// Says what keeps the ranks from meeting, and who was turned away.
