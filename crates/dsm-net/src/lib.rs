@@ -7,8 +7,11 @@
 
 pub mod connection;
 pub mod frame;
+pub mod handshake;
+pub mod keys;
 pub mod launch;
 pub mod pr204;
+pub mod record;
 pub mod rendezvous;
 mod strangers;
 pub mod wipe;
