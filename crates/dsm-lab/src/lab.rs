@@ -51,20 +51,26 @@ impl Lab {
 
     /// Three hosts, `node1` to `node3`, with addresses, names, processes and sshds of their own.
     pub fn three_hosts(tools: &[&str]) -> Option<Self> {
+        Self::on_hosts(3, 1, tools)
+    }
+
+    /// As many hosts, at most eight. The seed decides which packets their network spoils when it is told to.
+    pub fn on_hosts(hosts: usize, seed: u64, tools: &[&str]) -> Option<Self> {
         if !getuid().is_root() {
-            return cannot_run("three hosts in network namespaces need root");
+            return cannot_run("hosts in network namespaces need root");
         }
         let mut lab = Self::new(Isolation::Machine, tools)?;
-        let network = Network::lay();
-        let names: Vec<String> =
-            (1..=3).map(|n| format!("{} node{n}\n", network.address(n))).collect();
-        fs::write(lab.dir.path().join("hosts"), format!("127.0.0.1 localhost\n{}", names.concat()))
+        let mut network = Network::lay(seed);
+        let names = &NAMES[..hosts];
+        let addresses = names.iter().enumerate();
+        let addresses = addresses.map(|(host, name)| format!("{} {name}\n", network.address(host)));
+        let addresses = addresses.collect::<String>();
+        fs::write(lab.dir.path().join("hosts"), format!("127.0.0.1 localhost\n{addresses}"))
             .unwrap();
-        for n in 1..=3 {
-            let name = format!("node{n}");
-            let config = lab.keys.server_config(&name, &network.address(n), lab.port);
-            let mut host = Host::prepare(&name, Isolation::Machine, lab.dir.path(), &config);
-            network.connect(n, &host.pid());
+        for (n, name) in names.iter().enumerate() {
+            let config = lab.keys.server_config(name, &network.address(n), lab.port);
+            let mut host = Host::prepare(name, Isolation::Machine, lab.dir.path(), &config);
+            network.connect(&host.pid());
             assert!(host.listen(), "port {} of a new host is taken\n{}", lab.port, host.report());
             lab.hosts.push(host);
         }
@@ -102,14 +108,20 @@ impl Lab {
 
     /// The machine file's entries for `ranks` ranks on this lab's hosts, in turn.
     pub fn machines(&self, ranks: usize) -> Vec<&'static str> {
-        let hosts =
-            if self.network.is_some() { &["node1", "node2", "node3"][..] } else { &["localhost"] };
+        let hosts = match &self.network {
+            Some(_) => &NAMES[..self.hosts.len()],
+            None => &["localhost"],
+        };
         hosts.iter().copied().cycle().take(ranks).collect()
     }
 
     /// For people.
     pub fn describe(&self) -> &'static str {
-        if self.network.is_some() { "three hosts" } else { "this machine" }
+        match (&self.network, self.hosts.len()) {
+            (None, _) => "this machine",
+            (Some(_), 3) => "three hosts",
+            (Some(_), _) => "hosts of their own",
+        }
     }
 
     /// Which host the rank of a job on [`machines`](Self::machines) is on, from 0.
@@ -119,12 +131,20 @@ impl Lab {
 
     /// The address of a host, from 0, as the others reach it.
     pub fn address(&self, host: usize) -> String {
-        self.network.as_ref().map_or("127.0.0.1".to_owned(), |network| network.address(host + 1))
+        self.network.as_ref().map_or("127.0.0.1".to_owned(), |network| network.address(host))
+    }
+
+    /// What joins the hosts.
+    ///
+    /// # Panics
+    /// If this lab is [`loopback`](Self::loopback).
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the lab has a network")
     }
 
     /// Takes the power from a host, from 0: its network is gone first, so that nobody is told.
     pub fn lose_host(&mut self, host: usize) {
-        self.network.as_ref().expect("only a lab with a network can lose a host").cut(host + 1);
+        self.network().unplug(host);
         drop(self.hosts.remove(host));
     }
 
@@ -231,3 +251,4 @@ pub fn cannot_run<T>(why: &str) -> Option<T> {
 }
 
 const SSH_PORT: u16 = 22;
+const NAMES: [&str; 8] = ["node1", "node2", "node3", "node4", "node5", "node6", "node7", "node8"];

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "this is a part of tests")]
 
+mod conditions;
+mod frame;
 mod host;
 mod job;
 mod keys;
@@ -12,9 +14,14 @@ mod lab;
 mod network;
 mod process;
 mod products;
+mod switch;
 mod user;
+mod wire;
 
+pub use conditions::{Conditions, Corruption, RATE_QUEUE_BYTES};
 pub use job::{Job, Running};
 pub use lab::{Lab, cannot_run, has};
+pub use network::Network;
 pub use process::{Ended, Line, Process, Stream};
 pub use user::User;
+pub use wire::Counts;

@@ -1,75 +1,99 @@
-use crate::process::{Process, run};
+use crate::conditions::Conditions;
+use crate::frame;
+use crate::process::run;
+use crate::switch::Switch;
+use crate::wire::Counts;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A network of its own for a lab: a bridge in a namespace without any way out.
+/// The network of a lab: a subnet of its own, and a switch without any way out. Hosts are numbered from 0.
 #[derive(Debug)]
-pub(crate) struct Network {
+pub struct Network {
     subnet: u8,
-    switch: Process,
+    hosts: usize,
+    switch: Switch,
     /// Held while the subnet is in use; the kernel lets go of it however the test ends.
     _lock: UnixListener,
 }
 
 impl Network {
-    pub(crate) fn lay() -> Self {
+    /// The seed decides which frames are spoilt when conditions ask for it.
+    pub(crate) fn lay(seed: u64) -> Self {
         let (subnet, lock) = take_subnet();
         // A command started outside the lab by mistake must not send to these addresses through the machine's default
         // route. A test that was killed may have left the route.
-        ip(&["route", "replace", "unreachable", &subnet_text(subnet)]);
-        let mut command = Command::new("setpriv");
-        command.args([
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "--net",
-            "sh",
-            "-c",
-            "echo prepared; read -r end",
-        ]);
-        let mut switch = Process::start(command);
-        switch.wait_for("namespace of the switch", Duration::from_secs(20), |line| {
-            line.text == "prepared"
-        });
-        let network = Self { subnet, switch, _lock: lock };
-        network.ip(&["link", "add", "br0", "type", "bridge"]);
-        network.ip(&["link", "set", "br0", "up"]);
-        network
+        let mut command = Command::new("ip");
+        command.args(["route", "replace", "unreachable", &subnet_text(subnet)]);
+        run(command);
+        Self { subnet, hosts: 0, switch: Switch::start(seed), _lock: lock }
     }
 
     pub(crate) fn subnet(&self) -> String {
         subnet_text(self.subnet)
     }
 
-    /// The address of the host with this number, from 1.
-    pub(crate) fn address(&self, host: usize) -> String {
-        format!("10.77.{}.{host}", self.subnet)
+    /// The address of a host.
+    pub fn address(&self, host: usize) -> String {
+        format!("10.77.{}.{}", self.subnet, host + 1)
     }
 
-    /// Plugs the host whose network namespace is that of `pid` into the switch.
-    pub(crate) fn connect(&self, host: usize, pid: &str) {
-        let port = format!("port{host}");
-        self.ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", pid]);
-        self.ip(&["link", "set", &port, "master", "br0", "up"]);
-        let address = format!("{}/24", self.address(host));
-        for words in [
-            &["link", "set", "lo", "up"][..],
-            &["address", "add", &address, "dev", "eth0"],
-            &["link", "set", "eth0", "up"],
-        ] {
-            ip_in(pid, words);
+    /// Plugs the next host, whose network namespace is that of `pid`, into the switch.
+    pub(crate) fn connect(&mut self, pid: &str) {
+        let host = self.hosts;
+        self.hosts += 1;
+        self.switch.plug(host, pid);
+        let (mac, address) = (frame::mac(host), self.address(host));
+        let mut command = Command::new("nsenter");
+        command.args(["--target", pid, "--net", "sh", "-ec", UP, "up", &mac, &address]);
+        run(command);
+    }
+
+    /// Pulls the plug of a host, for good.
+    pub(crate) fn unplug(&self, host: usize) {
+        self.switch.unplug(host);
+    }
+
+    /// What the line from one host to another does from now on.
+    pub fn set(&self, from: usize, to: usize, conditions: &Conditions) {
+        self.switch.set(from, to, conditions);
+    }
+
+    /// What all lines do from now on.
+    pub fn set_all(&self, conditions: &Conditions) {
+        self.set_where(conditions, |_, _| true);
+    }
+
+    /// What the lines between a host and all others do from now on, both ways.
+    pub fn set_around(&self, host: usize, conditions: &Conditions) {
+        self.set_where(conditions, |from, to| from == host || to == host);
+    }
+
+    /// What the lines do from now on for whose ends `wanted` holds.
+    pub fn set_where(&self, conditions: &Conditions, wanted: impl Fn(usize, usize) -> bool) {
+        for (from, to) in self.pairs().filter(|(from, to)| wanted(*from, *to)) {
+            self.set(from, to, conditions);
         }
     }
 
-    /// Pulls the plug of the host with this number.
-    pub(crate) fn cut(&self, host: usize) {
-        self.ip(&["link", "set", &format!("port{host}"), "down"]);
+    /// Lets nothing arrive for this long on the lines for whose ends `wanted` holds, and everything after that.
+    pub fn darken_where(&self, how_long: Duration, wanted: impl Fn(usize, usize) -> bool) {
+        for (from, to) in self.pairs().filter(|(from, to)| wanted(*from, *to)) {
+            self.switch.darken(from, to, how_long);
+        }
     }
 
-    fn ip(&self, words: &[&str]) {
-        ip_in(&self.switch.pid().as_raw_nonzero().to_string(), words);
+    /// What became of the frames from one host to another since the beginning.
+    pub fn counts(&self, from: usize, to: usize) -> Counts {
+        self.switch.counts(from, to)
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let hosts = self.hosts;
+        (0..hosts)
+            .flat_map(move |from| (0..hosts).map(move |to| (from, to)))
+            .filter(|(from, to)| from != to)
     }
 }
 
@@ -96,14 +120,10 @@ fn take_subnet() -> (u8, UnixListener) {
         .expect("256 labs do not run at once")
 }
 
-fn ip(words: &[&str]) {
-    let mut command = Command::new("ip");
-    command.args(words);
-    run(command);
-}
-
-fn ip_in(pid: &str, words: &[&str]) {
-    let mut command = Command::new("nsenter");
-    command.args(["--target", pid, "--net", "ip"]).args(words);
-    run(command);
-}
+/// Arguments: the device's hardware address, and its address in the subnet.
+const UP: &str = r#"
+ip link set lo up
+ip link set eth0 address "$1"
+ip address add "$2/24" dev eth0
+ip link set eth0 up
+"#;
