@@ -1,7 +1,8 @@
 /*
  * waits: three ranks that wait for each other in every way there is, until they are ended. Rank 0 has a mutex and does
  * nothing more; threads of rank 1 wait for the mutex, a condition variable, a semaphore and a barrier of two threads.
- * When it reads a line, another one touches a page that rank 2 has, and rank 1 goes to the barrier of all.
+ * When it reads a line, others touch two pages that rank 2 has, of which one is at home there, and rank 1 goes to the
+ * barrier of all.
  */
 #include "check.h"
 
@@ -37,12 +38,10 @@ static void *await_barrier(void *unused)
     return unused;
 }
 
-static void *await_page(void *unused)
+static void *await_page(void *page)
 {
-    const volatile char *page = (const char *)shared + 2 * dsm_page_size();
-
-    MUST(*page == 1);
-    return unused;
+    MUST(*(const volatile char *)page == 1);
+    return page;
 }
 
 int main(int argc, char **argv)
@@ -55,7 +54,8 @@ int main(int argc, char **argv)
     if (DSM_NODE_ID == 0)
         EXPECT(0, dsm_mutex_lock(&shared->had));
     if (DSM_NODE_ID == 2)
-        ((volatile char *)shared)[2 * dsm_page_size()] = 1;
+        for (i = 2; i < 4; i++)
+            ((volatile char *)shared)[i * dsm_page_size()] = 1;
     MUST(dsm_barrier() == 0);
     for (i = 0; DSM_NODE_ID == 1 && i < sizeof waits / sizeof *waits; i++)
         EXPECT(0, pthread_create(&thread, NULL, waits[i], NULL));
@@ -63,7 +63,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     if (DSM_NODE_ID == 1) {
         MUST(getchar() != EOF);
-        EXPECT(0, pthread_create(&thread, NULL, await_page, NULL));
+        for (i = 2; i < 4; i++)
+            EXPECT(0, pthread_create(&thread, NULL, await_page, (char *)shared + i * dsm_page_size()));
         dsm_barrier();
     }
     for (;;)

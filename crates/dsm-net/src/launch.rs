@@ -13,10 +13,12 @@ use std::net::{IpAddr, SocketAddr};
 
 mod waits;
 
-pub use waits::{Awaited, Holder, MAX_WAITS, Process, Question, Wait, Waits};
+pub use waits::{
+    Awaited, Holder, Keeps, MAX_PAGES, MAX_WAITS, Occasion, Page, Process, Question, Wait, Waits,
+};
 
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -53,8 +55,8 @@ pub enum Order {
     },
     /// dsmexec is alive.
     Heartbeat,
-    /// Ask the runtime of the rank [`Question::Waits`], and answer with [`Report::Process`].
-    Ask,
+    /// Ask the runtime of the rank this, and answer [`Question::Waits`] with [`Report::Process`].
+    Ask(Question),
 }
 
 /// What a dsmwrap needs to find a program before anything is started.
@@ -87,6 +89,10 @@ pub struct Start {
     pub profile: LaunchProfile,
     /// How long dsmexec may say nothing before dsmwrap ends its rank.
     pub lease_ms: u32,
+    /// From SIGTERM to SIGKILL when dsmexec is gone.
+    pub grace_ms: u32,
+    /// After how long a wait is to be explained unasked; 0 is never.
+    pub explain_after_ms: u32,
 }
 
 /// How a program is told its job, on top of [`JOB_FD`] and [`LISTEN_FD`].
@@ -167,7 +173,7 @@ pub enum Report {
     Exited(Ending),
     /// dsmwrap is alive.
     Heartbeat,
-    /// The answer to [`Order::Ask`]; a [`Status::Waits`] follows if the runtime can answer.
+    /// The answer to [`Question::Waits`]; a [`Status::Waits`] follows if the runtime can answer.
     Process(Process),
     /// This signal has stopped the program, as SIGSTOP does; none: it runs on.
     Stopped(Option<i32>),
@@ -274,6 +280,12 @@ pub enum Status {
         /// One of the threads that have it.
         holder: Option<Holder>,
     },
+    /// The runtime knows every [`Question`]. Said before [`Status::Joined`].
+    Explains,
+    /// People are to be told who waits for what.
+    Inquire(Occasion),
+    /// The answer to [`Question::Pages`]: what is known here, nothing of pages of which nothing is.
+    Pages(Vec<Page>),
 }
 
 /// What the runtime of one rank has done from `dsm_init` to `dsm_finalize`.

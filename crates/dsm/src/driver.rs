@@ -6,6 +6,7 @@ mod peers;
 mod prefetch;
 mod timer;
 mod waits;
+mod watch;
 
 use crate::allocation::free_for_peer;
 use crate::calls::Calls;
@@ -19,7 +20,8 @@ use dsm_core::{
 };
 use dsm_core::{PageId, Rank, Source, Space, Task};
 use dsm_mem::{
-    Fault, Faults, Operation, Region, ThreadId, block_signals, end_process, unblock_signals,
+    Fault, Faults, Operation, Region, ThreadId, block_signals, end_process, inquiries,
+    unblock_signals,
 };
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
@@ -28,10 +30,11 @@ use peers::{Arrival, Peers};
 use prefetch::Prefetches;
 use rustix::event::epoll;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timer::Timer;
+use watch::Watch;
 
 /// What a rank does for its threads and the other ranks; [`Service`](crate::service::Service) says who
 /// runs it.
@@ -68,6 +71,10 @@ pub(crate) struct Driver {
     supervisor: Option<Arc<Supervisor>>,
     /// The questions of this driver itself: who has a lock that threads here wait for.
     probes: BTreeMap<CallId, ObjectId>,
+    /// Tells of long waits, if the launcher wants that.
+    watch: Watch,
+    /// Readable when somebody asks this process what its threads wait for.
+    inquiries: Option<BorrowedFd<'static>>,
 }
 
 /// Threads stopped on one page.
@@ -129,6 +136,12 @@ impl Driver {
         watch(&timer, TIMER)?;
         if let Some(supervisor) = supervisor {
             add(&**supervisor, SUPERVISOR, epoll::EventFlags::IN)?;
+            supervisor.tell(&Status::Explains);
+        }
+        let inquiries = inquiries()
+            .map_err(|source| Fatal::System { operation: "watching for SIGUSR1", source })?;
+        if let Some(inquiries) = inquiries {
+            watch(&inquiries, INQUIRIES)?;
         }
         for (rank, connection) in &peers {
             watch(connection, rank.0.into())?;
@@ -156,6 +169,8 @@ impl Driver {
             finalize: Finalize::NotCalled,
             supervisor: supervisor.cloned(),
             probes: BTreeMap::new(),
+            watch: Watch::default(),
+            inquiries,
         })
     }
 
@@ -214,7 +229,11 @@ impl Driver {
             match data.u64() {
                 FAULTS => self.take_faults()?,
                 CALLS => self.take_new_calls()?,
-                TIMER => self.timer.on_expiry(),
+                TIMER => {
+                    self.timer.on_expiry();
+                    self.look_at_waits();
+                }
+                INQUIRIES => self.on_inquiry(),
                 SUPERVISOR => self.on_supervisor()?,
                 // What it stands for is among the others.
                 BED => (),
@@ -260,7 +279,7 @@ impl Driver {
         let ends = self.holds.next_end().filter(|_| self.engine.has_deferred_demands());
         let again = (!self.deeds.is_empty()).then(|| Instant::now() + TRY_AGAIN);
         self.timer
-            .set(ends.into_iter().chain(again).min())
+            .set(ends.into_iter().chain(again).chain(self.watch.next_look()).min())
             .map_err(|source| Fatal::System { operation: "timerfd", source })
     }
 
@@ -565,6 +584,7 @@ const FAULTS: u64 = u64::MAX;
 const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
 const TIMER: u64 = u64::MAX - 3;
+const INQUIRIES: u64 = u64::MAX - 5;
 const ENDING: epoll::EventFlags =
     epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// In what the driver's thread sleeps on: the other events.

@@ -21,11 +21,10 @@ pub(crate) struct Supervisor {
 }
 
 /// What was to be heard of a dsmwrap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Nothing,
-    /// It wants to know what threads wait for.
-    WaitsAsked,
+    Asked(Vec<Question>),
     /// It is gone, or cannot be understood.
     Gone,
 }
@@ -74,7 +73,7 @@ impl Supervisor {
     /// Takes what the launcher has said meanwhile, without waiting.
     pub(crate) fn hear(&self) -> Heard {
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = [0; 256];
+        let mut bytes = [0; 1024];
         loop {
             match rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Heard::Gone,
@@ -84,11 +83,12 @@ impl Supervisor {
                 Err(_) => return Heard::Gone,
             }
         }
-        let mut heard = Heard::Nothing;
+        let mut asked = Vec::new();
         loop {
             match questions.next_message() {
-                Ok(Some(Question::Waits)) => heard = Heard::WaitsAsked,
-                Ok(None) => return heard,
+                Ok(Some(question)) => asked.push(question),
+                Ok(None) if asked.is_empty() => return Heard::Nothing,
+                Ok(None) => return Heard::Asked(asked),
                 Err(_) => return Heard::Gone,
             }
         }

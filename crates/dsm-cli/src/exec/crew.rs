@@ -32,6 +32,8 @@ pub(crate) struct Times {
     pub(crate) patience: Duration,
     /// Until a stopped rank is told of.
     pub(crate) stopped_after: Duration,
+    /// Until a wait is explained unasked; 0 is never.
+    pub(crate) explain_after: Duration,
     /// The silence after which a host is lost.
     pub(crate) dead_after: Duration,
     /// From SIGTERM to SIGKILL.

@@ -2,7 +2,7 @@
 //! all hosts that fail are told at once.
 
 use super::address::{self, Reach};
-use super::crew::Crew;
+use super::crew::{Crew, Times};
 use super::event::Event;
 use super::exchange::Exchange;
 use super::foreign;
@@ -317,7 +317,8 @@ fn starts(
     profile: LaunchProfile,
 ) -> Vec<Start> {
     let plan = crew.plan;
-    let lease = crew.times().dead_after * 5 / 2;
+    let Times { dead_after, kill_after, explain_after, .. } = crew.times();
+    let ms = |time: std::time::Duration| u32::try_from(time.as_millis()).expect("days fit");
     let nodes: Vec<_> = plan
         .hosts()
         .zip(bound.values())
@@ -331,7 +332,9 @@ fn starts(
         directory: plan.program.directory.clone(),
         input: plan.input == Some(rank),
         profile,
-        lease_ms: u32::try_from(lease.as_millis()).expect("half an hour fits"),
+        lease_ms: ms(dead_after * 2),
+        grace_ms: ms(kill_after),
+        explain_after_ms: ms(explain_after),
     };
     crew.ranks().map(start).collect()
 }

@@ -183,6 +183,7 @@ fn plan_and_run(
     let times = Times {
         patience: options.connect_timeout,
         stopped_after: options.stopped_after,
+        explain_after: options.explain_after,
         dead_after: options.dead_after,
         kill_after: options.kill_after,
     };

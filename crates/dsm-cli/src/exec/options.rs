@@ -104,6 +104,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub(crate) stopped_after: Duration,
 
+    /// After how long a thread's wait for others is explained unasked, or never
+    #[arg(long, value_name = "SECONDS|never", default_value = "10", value_parser = parse_explain)]
+    pub(crate) explain_after: Duration,
+
     /// After how long without a word a host is lost; 2.5 times as long later it ends its ranks by itself
     #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = parse_silence)]
     pub(crate) dead_after: Duration,
@@ -246,6 +250,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "expected 1 to 600 seconds".into())
 }
 
+/// Never is 0.
+fn parse_explain(text: &str) -> Result<Duration, String> {
+    match text {
+        "never" => Ok(Duration::ZERO),
+        seconds => parse_seconds(seconds).map_err(|why| format!("{why}, or never")),
+    }
+}
+
 /// A host that is well says something twice a second.
 fn parse_silence(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (2..=600).contains(seconds));
@@ -380,6 +392,7 @@ mod tests {
         check(&["--dead-after", "1"]);
         check(&["--kill-after", "0"]);
         check(&["--stopped-after", "x"]);
+        check(&["--explain-after", "0"]);
         check(&["--unknown"]);
         check(&["--size", ""]);
         check(&["--size", "1KB"]);

@@ -1,7 +1,7 @@
 //! From the orders to start until the last rank is gone.
 
 use super::chronicle::Chronicle;
-use super::crew::Crew;
+use super::crew::{Crew, Times};
 use super::event::Event;
 use super::input::Input;
 use super::launch::{self, NO_STOP};
@@ -55,7 +55,8 @@ pub(crate) fn supervise(
 ) -> (Verdict, Tally) {
     let verdict = Verdict::new(crew.plan.hosts());
     let tally = Tally::new(crew.plan.hosts());
-    let waits = Waits::new(crew.plan.hosts(), crew.times().stopped_after, Instant::now());
+    let Times { stopped_after, explain_after, .. } = crew.times();
+    let waits = Waits::new(crew.plan.hosts(), stopped_after, explain_after, Instant::now());
     let unstarted: Vec<_> = crew.ranks().collect();
     for (rank, task) in crew.ranks().zip(tasks) {
         crew.give(rank, task);
@@ -202,7 +203,8 @@ impl Watch<'_, '_> {
             }
             Status::Joining => self.crew.step(|| format!("{name}: waits in dsm_init")),
             // Told when all have answered.
-            Status::Waits(_) | Status::Held { .. } => (),
+            Status::Waits(_) | Status::Held { .. } | Status::Pages(_) => (),
+            Status::Explains | Status::Inquire(_) => (),
             Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
             // Told at the end.
             Status::Stats(_) => (),
@@ -219,9 +221,7 @@ impl Watch<'_, '_> {
                 .printer
                 .note("a foreign dsmwrap tells nothing of what its rank waits for");
         }
-        for rank in self.waits.on_asked(Instant::now()) {
-            self.crew.send(rank, Order::Ask);
-        }
+        self.waits.on_asked();
     }
 
     fn on_signal(&mut self, signal: i32) {
@@ -242,6 +242,9 @@ impl Watch<'_, '_> {
     fn on_time(&mut self, now: Instant) {
         for warning in self.verdict.on_time(now) {
             self.crew.printer.note(warning);
+        }
+        for (rank, question) in self.waits.questions(now) {
+            self.crew.send(rank, Order::Ask(question));
         }
         for line in self.waits.on_time(now) {
             self.crew.printer.note(line);

@@ -93,7 +93,13 @@ impl Verdict {
     pub(crate) fn on_status(&mut self, rank: u16, status: Status, now: Instant) {
         match status {
             Status::Joined { .. } => self.advance(rank, Stage::Joined),
-            Status::Joining | Status::Stats(_) | Status::Waits(_) | Status::Held { .. } => (),
+            Status::Joining
+            | Status::Stats(_)
+            | Status::Waits(_)
+            | Status::Held { .. }
+            | Status::Explains
+            | Status::Inquire(_)
+            | Status::Pages(_) => (),
             Status::Finalized => self.advance(rank, Stage::Finalized),
             Status::ContactLost { rank: peer, cause } => {
                 self.on_contact_lost(rank, peer, cause, now);

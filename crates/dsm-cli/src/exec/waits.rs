@@ -1,12 +1,17 @@
-//! Who waits for what in a job, for people who ask with SIGUSR1; and which ranks are stopped, unasked.
-//! It knows no processes and no clock: what happened, and when, is told to it.
+//! Who waits for what in a job, for people who ask with SIGUSR1; unasked, which ranks are stopped and why
+//! a wait is long. It knows no processes and no clock: what happened, and when, is told to it.
 
 mod answer;
+mod cause;
+mod cycle;
+mod inquiry;
+mod unasked;
 
 use crate::signal_name::SignalName;
-use answer::Inquiry;
-use dsm_net::launch::{Process, Status};
+use dsm_net::launch::{Occasion, Process, Question, Status};
+use inquiry::{Inquiry, Purpose};
 use std::time::{Duration, Instant};
+use unasked::Unasked;
 
 /// How far each rank is, and the question that is under way.
 #[derive(Debug)]
@@ -14,6 +19,9 @@ pub(crate) struct Waits {
     stopped_after: Duration,
     ranks: Vec<RankState>,
     inquiry: Option<Inquiry>,
+    /// A question that is to be asked as soon as no other is under way.
+    wanted: Option<Purpose>,
+    unasked: Unasked,
 }
 
 #[derive(Debug)]
@@ -24,6 +32,8 @@ struct RankState {
     /// Since when it is at this stage.
     since: Instant,
     stop: Option<Stop>,
+    /// Its runtime knows every question.
+    explains: bool,
 }
 
 /// A process that was stopped by a signal, and whether people were told.
@@ -50,11 +60,20 @@ impl Waits {
     pub(crate) fn new(
         hosts: impl IntoIterator<Item = String>,
         stopped_after: Duration,
+        explain_after: Duration,
         now: Instant,
     ) -> Self {
-        let state =
-            |host| RankState { host, pid: None, stage: Stage::NotStarted, since: now, stop: None };
-        Self { stopped_after, ranks: hosts.into_iter().map(state).collect(), inquiry: None }
+        let state = |host| RankState {
+            host,
+            pid: None,
+            stage: Stage::NotStarted,
+            since: now,
+            stop: None,
+            explains: false,
+        };
+        let ranks = hosts.into_iter().map(state).collect();
+        let unasked = Unasked::new(explain_after);
+        Self { stopped_after, ranks, inquiry: None, wanted: None, unasked }
     }
 
     pub(crate) fn on_started(&mut self, rank: u16, pid: Option<u32>, now: Instant) {
@@ -77,6 +96,14 @@ impl Waits {
                     inquiry.on_held(rank, *address, *holder);
                 }
             }
+            Status::Pages(pages) => {
+                if let Some(inquiry) = &mut self.inquiry {
+                    inquiry.on_pages(rank, pages);
+                }
+            }
+            Status::Explains => self.state(rank).explains = true,
+            Status::Inquire(Occasion::Asked) => self.on_asked(),
+            Status::Inquire(Occasion::LongWait) => self.unasked.on_long_wait(now),
             Status::Stats(_) | Status::ContactLost { .. } | Status::Failed { .. } => (),
         }
     }
@@ -114,23 +141,41 @@ impl Waits {
         self.state(rank).stop = None;
     }
 
-    /// Somebody asks. Gives the ranks whose dsmwraps are to be asked; none while a question is under way.
-    pub(crate) fn on_asked(&mut self, now: Instant) -> Vec<u16> {
-        if self.inquiry.is_some() {
-            return Vec::new();
+    /// Somebody asks.
+    pub(crate) fn on_asked(&mut self) {
+        match &mut self.inquiry {
+            // Who asked before gets the same answer.
+            Some(inquiry) if inquiry.purpose == Purpose::Asked => (),
+            _ => self.wanted = Some(Purpose::Asked),
+        }
+    }
+
+    /// When [`questions`](Self::questions) or [`on_time`](Self::on_time) has something to say.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let stops = self.ranks.iter().filter_map(|state| state.stop);
+        let stops = stops.filter(|stop| !stop.is_told).map(|stop| stop.since + self.stopped_after);
+        let inquiry = self.inquiry.as_ref().map(Inquiry::until);
+        let look = self.unasked.due(self.joining_since()).filter(|_| inquiry.is_none());
+        stops.chain(inquiry).chain(look).min()
+    }
+
+    /// What the dsmwraps of which ranks are to ask by now.
+    pub(crate) fn questions(&mut self, now: Instant) -> Vec<(u16, Question)> {
+        if let Some(inquiry) = &mut self.inquiry {
+            let explains: Vec<_> = self.ranks.iter().map(|state| state.explains).collect();
+            return inquiry.next_questions(&over(&self.ranks), &explains, now);
+        }
+        let is_due = self.unasked.due(self.joining_since()).is_some_and(|due| due <= now);
+        let purpose = self.wanted.take().or(is_due.then_some(Purpose::LongWaits));
+        let Some(purpose) = purpose else { return Vec::new() };
+        if purpose == Purpose::LongWaits {
+            self.unasked.on_look(now);
         }
         let ranks = (0..).zip(&self.ranks);
         let asked: Vec<u16> =
             ranks.filter(|(_, state)| state.runs()).map(|(rank, _)| rank).collect();
-        self.inquiry = Some(Inquiry::new(asked.iter().copied(), now + ANSWERS));
-        asked
-    }
-
-    /// When [`on_time`](Self::on_time) has something to say.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let stops = self.ranks.iter().filter_map(|state| state.stop);
-        let stops = stops.filter(|stop| !stop.is_told).map(|stop| stop.since + self.stopped_after);
-        stops.chain(self.inquiry.as_ref().map(|inquiry| inquiry.until())).min()
+        self.inquiry = Some(Inquiry::new(purpose, &asked, now));
+        asked.into_iter().map(|rank| (rank, Question::Waits)).collect()
     }
 
     /// What is to be said by now, line by line.
@@ -144,12 +189,20 @@ impl Waits {
                 lines.push(self.warning(rank, now));
             }
         }
-        let over = self.ranks.iter().map(|state| state.stage == Stage::Over);
-        let over: Vec<bool> = over.collect();
+        let over = over(&self.ranks);
         if let Some(inquiry) = self.inquiry.take_if(|inquiry| inquiry.is_complete(&over, now)) {
-            lines.extend(self.explain(&inquiry, now));
+            lines.extend(match inquiry.purpose {
+                Purpose::Asked => self.explain(&inquiry, now),
+                Purpose::LongWaits => self.explain_unasked(&inquiry, now),
+            });
         }
         lines
+    }
+
+    /// Since when a rank waits in `dsm_init`: the first of them.
+    fn joining_since(&self) -> Option<Instant> {
+        let joining = self.ranks.iter().filter(|state| state.stage == Stage::Joining);
+        joining.map(|state| state.since).min()
     }
 
     fn warning(&self, rank: u16, now: Instant) -> String {
@@ -205,12 +258,13 @@ impl RankState {
     }
 }
 
+fn over(ranks: &[RankState]) -> Vec<bool> {
+    ranks.iter().map(|state| state.stage == Stage::Over).collect()
+}
+
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
-
-/// How long answers are waited for.
-const ANSWERS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -39,14 +39,25 @@ pub(super) struct Program {
     socket: Option<RankSocket>,
     /// What the process executed when it joined the job; none before, and none after it left.
     joined_as: Option<PathBuf>,
-    /// Its runtime knows questions.
-    can_answer: bool,
+    /// The questions that its runtime knows.
+    knows: Questions,
+    /// After how long a wait is to be told unasked; 0 is never.
+    explain_after_ms: u32,
     block: Option<BlockSocket>,
     /// The signal that has stopped it.
     stopped_by: Option<i32>,
     exited_at: Option<Instant>,
     kill_at: Option<Instant>,
     killed: bool,
+}
+
+/// The questions that a runtime knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Questions {
+    None,
+    /// What its threads wait for.
+    Waits,
+    All,
 }
 
 /// The part of a program that is ready.
@@ -88,6 +99,7 @@ impl Program {
         launch: LaunchPipe,
         socket: RankSocket,
         block: Option<BlockSocket>,
+        explain_after_ms: u32,
     ) -> io::Result<Self> {
         let mut watch = || {
             let exit = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
@@ -115,7 +127,8 @@ impl Program {
             input,
             socket: Some(socket),
             joined_as: None,
-            can_answer: false,
+            knows: Questions::None,
+            explain_after_ms,
             block,
             stopped_by: None,
             exited_at: None,
@@ -172,14 +185,22 @@ impl Program {
     pub(super) fn on_socket(&mut self) -> Vec<Status> {
         let Some(socket) = &mut self.socket else { return Vec::new() };
         let (mut said, line) = socket.serve();
+        if said.contains(&Status::Explains) && self.explain_after_ms > 0 {
+            socket.ask(&Question::TellLong { after_ms: self.explain_after_ms });
+        }
         for status in &said {
             match status {
+                Status::Explains => self.knows = Questions::All,
                 Status::Joined { .. } => self.joined_as = self.executable(),
                 Status::Finalized | Status::Failed { .. } | Status::ContactLost { .. } => {
                     self.joined_as = None;
                 }
-                Status::Joining => self.can_answer = true,
-                Status::Stats(_) | Status::Waits(_) | Status::Held { .. } => (),
+                Status::Joining => self.knows = self.knows.max(Questions::Waits),
+                Status::Stats(_)
+                | Status::Waits(_)
+                | Status::Held { .. }
+                | Status::Inquire(_)
+                | Status::Pages(_) => (),
             }
         }
         if line == Line::Closed {
@@ -202,11 +223,18 @@ impl Program {
         Some(Status::Failed { code, reason })
     }
 
-    /// Asks the runtime what its threads wait for, if it has joined; tells what is known without it.
-    pub(super) fn ask_waits(&mut self) -> Process {
-        let socket = self.socket.as_mut().filter(|_| self.can_answer && self.joined_as.is_some());
-        let is_asked = socket.is_some_and(|socket| socket.ask(Question::Waits));
-        Process { state: self.state(), stopped_by: self.stopped_by, is_asked }
+    /// Asks the runtime something, if it has joined and knows the question; tells what is known without it.
+    pub(super) fn ask(&mut self, question: &Question) -> Process {
+        // Before it is disturbed.
+        let state = self.state();
+        let least = match question {
+            Question::Waits => Questions::Waits,
+            Question::Pages(_) | Question::TellLong { .. } => Questions::All,
+        };
+        let is_able = self.knows >= least && self.joined_as.is_some();
+        let socket = self.socket.as_mut().filter(|_| is_able);
+        let is_asked = socket.is_some_and(|socket| socket.ask(question));
+        Process { state, stopped_by: self.stopped_by, is_asked }
     }
 
     /// Whether it was stopped or continued since the last time, and how it is now.
@@ -224,11 +252,13 @@ impl Program {
         is_new.then_some(stopped_by)
     }
 
+    /// `R` if one of its threads runs, else that of the first.
     fn state(&self) -> Option<char> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
-        // The name in front may hold anything.
-        let (_, rest) = stat.rsplit_once(')')?;
-        rest.trim_start().chars().next()
+        let process = PathBuf::from(format!("/proc/{}", self.pid()));
+        let first = state_of(&process)?;
+        let threads = fs::read_dir(process.join("task")).ok().into_iter().flatten().flatten();
+        let runs = threads.take(MAX_THREADS).any(|thread| state_of(&thread.path()) == Some('R'));
+        Some(if runs { 'R' } else { first })
     }
 
     fn executable(&self) -> Option<PathBuf> {
@@ -381,7 +411,8 @@ fn spawn_stage(
         }
     };
     let child = spawn_inheriting(&mut command, &inherited)?;
-    Program::adopt(path, child, launch, socket, told.family.map(|family| family.block))
+    let block = told.family.map(|family| family.block);
+    Program::adopt(path, child, launch, socket, block, start.explain_after_ms)
 }
 
 /// dsmwrap has one thread, so nothing else is started while these descriptors can be inherited.
@@ -403,6 +434,13 @@ fn nonblocking(pipe: Option<OwnedFd>) -> io::Result<Option<OwnedFd>> {
     Ok(pipe)
 }
 
+fn state_of(process: &Path) -> Option<char> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    // The name in front may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.trim_start().chars().next()
+}
+
 fn ending(status: ExitStatus) -> Ending {
     match status.signal() {
         Some(signal) => Ending::Signal(signal),
@@ -410,6 +448,8 @@ fn ending(status: ExitStatus) -> Ending {
     }
 }
 
+/// Of more threads nobody asks whether they run.
+const MAX_THREADS: usize = 256;
 /// Read from a pipe at once.
 const PIECE_BYTES: usize = 64 << 10;
 /// More than a pipe holds, unless its owner made it larger: what a stranger who still writes may add.

@@ -38,10 +38,10 @@ impl RankSocket {
     }
 
     /// Asks the rank, unless it has not read what it was told before: nothing piles up.
-    pub(super) fn ask(&mut self, question: Question) -> bool {
+    pub(super) fn ask(&mut self, question: &Question) -> bool {
         let is_idle = self.outbox.is_empty();
         if is_idle {
-            self.outbox.push(frame::encode(&question));
+            self.outbox.push(frame::encode(question));
             // Whatever goes wrong, serving the socket finds it out.
             let _ = self.outbox.flush(&self.socket);
         }

@@ -5,7 +5,7 @@ use super::program::{Part, Program, Room};
 use crate::nonblocking::{Arrival, Outbox, Wanted, read, wait};
 use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{
-    Hello, Lookup, Order, PREAMBLE, Report, Start, StartFailure, StartStep, VERSION,
+    Hello, Lookup, Order, PREAMBLE, Question, Report, Start, StartFailure, StartStep, VERSION,
 };
 use rustix::event::PollFlags;
 use std::io;
@@ -25,6 +25,8 @@ pub(super) struct Supervisor {
     phase: Phase,
     /// Without a word from dsmexec for so long, it is gone.
     lease: Duration,
+    /// From SIGTERM to SIGKILL when dsmexec is gone.
+    grace: Duration,
     heard_at: Instant,
     beat_at: Instant,
 }
@@ -65,6 +67,7 @@ impl Supervisor {
             program: None,
             phase: Phase::Serving,
             lease: LEASE,
+            grace: GRACE,
             heard_at: now,
             beat_at: now + BEAT,
         })
@@ -159,7 +162,7 @@ impl Supervisor {
                 }
             }
             Order::End { grace_ms } => self.end(Duration::from_millis(grace_ms.into())),
-            Order::Ask => self.ask(),
+            Order::Ask(question) => self.ask(&question),
             Order::Heartbeat => (),
         }
     }
@@ -198,16 +201,18 @@ impl Supervisor {
             return self.report(&Report::StartFailed(out_of_order("Start twice")));
         }
         self.lease = Duration::from_millis(start.lease_ms.into());
+        self.grace = Duration::from_millis(start.grace_ms.into());
         match Program::spawn(start, listener) {
             Ok(program) => self.program = Some(program),
             Err(failure) => self.report(&Report::StartFailed(failure)),
         }
     }
 
-    fn ask(&mut self) {
+    fn ask(&mut self, question: &Question) {
         // Before Start nothing can wait, and dsmexec does not ask.
-        if let Some(program) = &mut self.program {
-            let process = program.ask_waits();
+        let Some(program) = &mut self.program else { return };
+        let process = program.ask(question);
+        if *question == Question::Waits {
             self.report(&Report::Process(process));
         }
     }
@@ -227,7 +232,7 @@ impl Supervisor {
 
     fn end_orphan(&mut self) {
         if let Some(program) = &mut self.program {
-            program.end(ORPHAN_GRACE, Instant::now());
+            program.end(self.grace, Instant::now());
         }
     }
 
@@ -369,8 +374,8 @@ const STDOUT: BorrowedFd<'static> = rustix::stdio::stdout();
 const BEAT: Duration = Duration::from_millis(500);
 /// The lease until dsmexec sets one.
 const LEASE: Duration = Duration::from_secs(10);
-/// From SIGTERM to SIGKILL when dsmexec is gone.
-const ORPHAN_GRACE: Duration = Duration::from_secs(2);
+/// From SIGTERM to SIGKILL when dsmexec is gone, until dsmexec sets it.
+const GRACE: Duration = Duration::from_secs(2);
 /// With more reports than this waiting, the program's output is left in its pipes.
 const OUTBOX_BYTES: usize = 1 << 20;
 /// Connections that wait for the rank to accept them: every other rank may connect at once.

@@ -38,14 +38,14 @@ fn a_signal_tells_who_waits_for_what_and_a_stopped_rank_is_named() {
         let place = Place::local(3);
         let options =
             ["--tag=rank", "--stdin=1", "--stopped-after=1", "--fault", engine, "--report=r.json"];
-        let mut running = place.start(&options, &[built()]);
+        let mut running = place.start(&options, &[built("waits")]);
         let mut ready = running.await_stdout("ready", 3);
         ready.sort();
         let ranks = Watched::last_words(&ready);
         ranks[2].kill(Signal::STOP);
         running.await_stderr("is stopped by SIGSTOP for 1.", 1);
         running.feed(b"go\n".to_vec());
-        let stopped = "rank 2 (localhost) (stopped by SIGSTOP for ";
+        let stopped = "rank 2 (localhost) is stopped by SIGSTOP for ";
         ask_until(
             &mut running,
             &[
@@ -54,8 +54,9 @@ fn a_signal_tells_who_waits_for_what_and_a_stopped_rank_is_named() {
                 &["rank 1 ", " for condition variable 0x"],
                 &["rank 1 ", " for semaphore 0x"],
                 &["rank 1 ", " for barrier 0x", " of 2 threads"],
-                &["rank 1 ", " for page 0x", "whose home is ", stopped],
-                &["rank 1 ", " for dsm_barrier of rank 0 (localhost), ", stopped],
+                &["rank 1 ", " for page 0x", "whose home is rank 2 (localhost): home ", stopped],
+                &["rank 1 ", " for page 0x", "whose home is rank 0 (localhost): owner ", stopped],
+                &["rank 1 ", " for dsm_barrier of rank 0 (localhost), rank 2", stopped],
                 &["rank 2 (localhost) pid ", " is silent: stopped by SIGSTOP for "],
             ],
         );
@@ -70,7 +71,7 @@ fn a_signal_tells_who_waits_for_what_and_a_stopped_rank_is_named() {
 fn ranks_in_dsm_init_and_outside_are_told_too() {
     let place = Place::local(3);
     let script = "echo ready; test $DSM_NODE_ID = 2 && exec tail -f /dev/null; exec \"$0\"";
-    let program = built();
+    let program = built("waits");
     let mut running = place.start(&["-v"], &["sh", "-c", script, text(&program)]);
     running.await_stdout("ready", 3);
     running.await_stderr(": waits in dsm_init", 2);
@@ -79,6 +80,65 @@ fn ranks_in_dsm_init_and_outside_are_told_too() {
     running.await_stderr(" without dsm_init", 1);
     running.signal(Signal::INT);
     running.wait().assert_code(130);
+}
+
+/// promises.md F0: waits over 10 s are explained, here over one second.
+#[test]
+fn a_long_wait_is_explained_unasked_by_who_is_in_the_way() {
+    for engine in ["uffd", "sigsegv"] {
+        let place = Place::local(3);
+        let options = ["--tag=rank", "--stdin=1", "--explain-after=1", "--fault", engine];
+        let mut running = place.start(&options, &[built("waits")]);
+        let mut ready = running.await_stdout("ready", 3);
+        ready.sort();
+        let ranks = Watched::last_words(&ready);
+        ranks[2].kill(Signal::STOP);
+        running.feed(b"go\n".to_vec());
+        let stopped = "rank 2 (localhost) is stopped by SIGSTOP for ";
+        for (what, why) in [
+            (" for page 0x", "whose home is rank 2 (localhost): home "),
+            (" for page 0x", "whose home is rank 0 (localhost): owner "),
+            (" at dsm_barrier for rank 0 (localhost), rank 2 (localhost)", ": "),
+        ] {
+            let why = format!("{why}{stopped}");
+            let told = running.await_stderr(&why, 1);
+            let has =
+                |line: &String| has_words(line, &["rank 1 (localhost) has waited ", what, &why]);
+            assert!(told.iter().any(has), "{what} {why}: {told:#?}");
+        }
+        running.signal(Signal::INT);
+        running.wait().assert_code(130);
+    }
+}
+
+#[test]
+fn a_rank_that_computes_for_long_is_told_a_few_times_and_the_job_goes_on() {
+    let place = Place::local(2);
+    let ended = place.run(&["--explain-after=1"], &[built("laggard")]);
+    let told: Vec<_> = ended.stderr.lines().filter(|line| line.contains(" has waited ")).collect();
+    assert!((1..=2).contains(&told.len()), "{ended}");
+    let (why, last) = (" s at dsm_barrier for rank 1 (localhost): rank 1 (localhost) ", "computes");
+    let has =
+        |line: &&str| has_words(line, &["dsmexec: rank 0 (localhost) has waited ", why, last]);
+    assert!(told.iter().all(has), "{ended}");
+    ended.assert_code(0);
+    let ended = place.run(&["--explain-after=never"], &[built("laggard")]);
+    assert_eq!(ended.assert_code(0).stderr, "");
+}
+
+#[test]
+fn a_rank_can_be_asked_too() {
+    for engine in ["uffd", "sigsegv"] {
+        let place = Place::local(3);
+        let mut running = place.start(&["--tag=rank", "--fault", engine], &[built("waits")]);
+        let mut ready = running.await_stdout("ready", 3);
+        ready.sort();
+        Watched::last_words(&ready)[1].kill(Signal::USR1);
+        running.await_stderr("rank 0 (localhost) pid ", 1);
+        running.await_stderr(" for semaphore 0x", 1);
+        running.signal(Signal::INT);
+        running.wait().assert_code(130);
+    }
 }
 
 #[test]
@@ -106,8 +166,8 @@ fn a_silent_host_is_lost_after_as_long_as_was_asked() {
 /// How often is asked at most; each answer takes a second while a rank is silent.
 const MOST: usize = 20;
 
-fn built() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test/waits");
+fn built(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test").join(name);
     assert!(path.is_file(), "there is no {}: run `make test-programs` first", text(&path));
     path
 }

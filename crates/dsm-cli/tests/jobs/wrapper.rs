@@ -29,6 +29,8 @@ fn a_dsmwrap_that_hears_nothing_for_ten_seconds_ends_its_program() {
         input: false,
         profile: LaunchProfile::Native,
         lease_ms: 10_000,
+        grace_ms: 2000,
+        explain_after_ms: 0,
     };
     orders.write_all(&frame::encode(&Order::Bind(address))).unwrap();
     orders.write_all(&frame::encode(&Order::Start(Box::new(start)))).unwrap();

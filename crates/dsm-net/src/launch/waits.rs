@@ -5,17 +5,62 @@ use serde::{Deserialize, Serialize};
 /// The most waits that one answer holds.
 pub const MAX_WAITS: usize = 32;
 
-/// From dsmwrap to the runtime of a rank that has joined and not left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The most pages that one question or answer is about.
+pub const MAX_PAGES: usize = 64;
+
+/// From dsmwrap to the runtime of a rank that has joined and not left. A runtime that has not said
+/// [`Status::Explains`](super::Status::Explains) knows the first alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// What the rank's threads wait for.
     Waits,
+    /// Who is in the way of those that wait for these pages, as far as the rank knows; at most
+    /// [`MAX_PAGES`], by any address in them.
+    Pages(Vec<u64>),
+    /// To say [`Status::Inquire`](super::Status::Inquire) whenever a thread has waited so long, and from
+    /// time to time as long as it waits on.
+    TellLong {
+        /// How long is long; 0 is for ever.
+        after_ms: u32,
+    },
+}
+
+/// Why a rank wants people to be told who waits for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Occasion {
+    /// A thread has waited long.
+    LongWait,
+    /// Somebody asked the rank, by a signal.
+    Asked,
+}
+
+/// What one rank knows about who keeps a page from those that wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// As in [`Question::Pages`].
+    pub address: u64,
+    /// As its home: who owns it, or will when what was granted has arrived.
+    pub owner: Option<u16>,
+    /// As its home: the ranks whose copies must go before a writer gets it; at most [`MAX_WAITS`].
+    pub awaited: Vec<u16>,
+    /// As a rank that was told to give its copy up and has not yet: why.
+    pub keeps: Option<Keeps>,
+}
+
+/// Why a rank keeps a copy that it was told to give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keeps {
+    /// The copy is still on its way to it.
+    UntilItComes,
+    /// Its threads got it a moment ago.
+    InUse,
 }
 
 /// What a dsmwrap knows of its rank's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its state as in `/proc/PID/stat`, such as `R`, `S`, `D` or `T`; none if it cannot be read.
+    /// Its state as in `/proc/PID/stat`, such as `S`, `D` or `T`, and `R` if one of its threads runs; none
+    /// if it cannot be read.
     pub state: Option<char>,
     /// The signal that has stopped it.
     pub stopped_by: Option<i32>,
@@ -44,7 +89,7 @@ pub struct Wait {
 }
 
 /// What a thread can wait for. Addresses are those of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Awaited {
     /// A page that it has touched.
     Page {
@@ -89,7 +134,7 @@ pub enum Awaited {
 }
 
 /// A thread that has a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holder {
     /// Its rank.
     pub rank: u16,

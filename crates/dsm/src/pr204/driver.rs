@@ -9,7 +9,7 @@ use dsm_core::pr204::wire::{self, WireError};
 use dsm_core::pr204::{Config, Engine, Input, Message, Output, Profile, Reason};
 use dsm_core::{Access, PageId, Rank};
 use dsm_mem::{Fault, Faults, Region, ThreadId, block_signals};
-use dsm_net::launch::{self, Awaited, Status, Waits};
+use dsm_net::launch::{self, Awaited, Question, Status, Waits};
 use dsm_net::pr204::PAGE_BYTES;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
@@ -182,7 +182,11 @@ impl Driver {
         if let Some(supervisor) = supervisor.filter(|_| !happened[first_link - 1].is_empty()) {
             match supervisor.hear() {
                 Heard::Gone => return Err(Fatal::LauncherGone),
-                Heard::WaitsAsked => supervisor.tell(&Status::Waits(self.page_waits())),
+                Heard::Asked(questions) if questions.contains(&Question::Waits) => {
+                    supervisor.tell(&Status::Waits(self.page_waits()));
+                }
+                // It has not said that it knows the others.
+                Heard::Asked(_) => (),
                 Heard::Nothing => (),
             }
         }
