@@ -1,6 +1,8 @@
 mod carried;
 mod errands;
 #[cfg(feature = "mutants")]
+mod footprint;
+#[cfg(feature = "mutants")]
 mod situation;
 #[cfg(feature = "mutants")]
 mod tokens;

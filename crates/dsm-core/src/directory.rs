@@ -1,4 +1,6 @@
 #[cfg(feature = "mutants")]
+mod footprint;
+#[cfg(feature = "mutants")]
 mod situation;
 
 #[cfg(feature = "mutants")]

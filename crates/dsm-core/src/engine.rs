@@ -1,7 +1,11 @@
 #[cfg(feature = "mutants")]
+pub(crate) mod footprint;
+#[cfg(feature = "mutants")]
 mod situation;
 mod standing;
 
+#[cfg(feature = "mutants")]
+pub use footprint::Footprint;
 #[cfg(feature = "mutants")]
 pub use situation::Situation;
 pub use standing::{Standing, Withheld};

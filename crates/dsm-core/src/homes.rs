@@ -71,6 +71,12 @@ impl Homes {
         }
     }
 
+    /// Of how many pages this rank keeps the home.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn remembered(&self) -> usize {
+        self.claimed.len() + self.known.len()
+    }
+
     /// The home of a page that a thread touches; `None` if it is asked for, and `touch` waits for it.
     pub(crate) fn touch(&mut self, page: PageId, touch: Touch, out: &mut Outputs) -> Option<Rank> {
         let home = self.home(page);

@@ -49,7 +49,7 @@ pub use {
     copy::{Lent, TokenEvent, TokenSituation, TokenState},
     copy::{OperationPlace, OperationSituation, ReclaimSituation},
     directory::{Asker, HomeEvent, HomeSituation, HomeState, Owner},
-    engine::Situation,
+    engine::{Footprint, Situation},
     gathering::{GatheringEvent, GatheringSituation},
     homes::{ClaimSituation, Claimed, Knowledge, Named},
     runs::{RunEvent, RunSituation},
