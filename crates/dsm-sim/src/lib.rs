@@ -18,6 +18,8 @@ mod counterexample;
 mod coverage;
 mod draw;
 mod explore;
+#[cfg(feature = "mutants")]
+pub mod growth;
 pub mod history;
 mod hunt;
 mod locks;

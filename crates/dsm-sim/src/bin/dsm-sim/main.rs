@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command")]
 
+mod grow;
 mod prove;
 
 use anyhow::{Context as _, Result};
@@ -12,6 +13,7 @@ use dsm_sim::{
     Watch, When,
 };
 use dsm_sim::{drawn_setup, explore, hunt_schedules, hunt_states, roam, shrink, tell};
+use grow::Grow;
 use prove::Budget;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -99,6 +101,8 @@ enum Command {
         #[arg(long, value_name = "MINUTES", default_value_t = 0.0)]
         minutes: f64,
     },
+    /// Count and time operations on 2 to 1,024 ranks, under a model of processors and networks
+    Grow(Grow),
     /// List the known worlds
     Worlds,
 }
@@ -205,6 +209,10 @@ fn obey(command: Command) -> Result<Verdict> {
         Command::Prove { seed, schedules, minutes } => {
             let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
             Ok(prove::prove(Budget { seed, schedules, time }))
+        }
+        Command::Grow(options) => {
+            grow::grow(options)?;
+            Ok(Verdict::Kept)
         }
         Command::Worlds => {
             WORLDS.iter().for_each(|world| println!("{:16} {}", world.name, world.setup(None)));
@@ -392,4 +400,5 @@ Examples:
   dsm-sim replay 1:SendBeforeProtect:w0+w0:0.0.0.1.1.1.1.2.2
   dsm-sim mutants
   dsm-sim coverage
-  dsm-sim prove --minutes 60 --seed 5000000";
+  dsm-sim prove --minutes 60 --seed 5000000
+  dsm-sim grow --ranks 2..64 --model latency=20,bandwidth=25,overhead=1.5";
