@@ -252,9 +252,11 @@ impl Region {
 
     /// Appends a page's bytes as the service view has them.
     pub fn copy_page(&self, page: PageId, into: &mut Vec<u8>) {
-        into.reserve(self.page_bytes);
-        for word in self.service_words(page) {
-            into.extend_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        let begin = into.len();
+        into.resize(begin + self.page_bytes, 0);
+        let (places, _) = into[begin..].as_chunks_mut();
+        for (place, word) in places.iter_mut().zip(self.service_words(page)) {
+            *place = word.load(Ordering::Relaxed).to_ne_bytes();
         }
     }
 
