@@ -3,7 +3,7 @@ use crate::region::{Region, RegionError};
 use crate::rights::Rights;
 use crate::sigsegv::Sigsegv;
 use crate::uffd::Uffd;
-use crate::userfault::Right;
+use crate::userfault::{Right, Stopped};
 use dsm_core::{Access, PageId};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
@@ -252,10 +252,10 @@ impl Faults {
     /// Answers a fault for access that the page has: the fault was older than the access, or the
     /// kernel reclaimed the page-table entry of an open page.
     fn settle(&self, page: PageId) -> Result<(), FaultsError> {
-        if let Inner::Uffd(_) = &self.inner {
-            self.open(page, self.rights.of(page))?;
+        match &self.inner {
+            Inner::Uffd(_) => self.open(page, self.rights.of(page), Stopped::GoOn),
+            Inner::Sigsegv(_) => self.resume(page),
         }
-        self.resume(page)
     }
 
     /// Opens a page whose content in the service view is complete, atomically for the threads of this
@@ -267,15 +267,31 @@ impl Faults {
     /// # Panics
     /// If `access` is [`Access::None`] or the page is not in the region.
     pub fn install(&self, page: PageId, access: Access) -> Result<(), FaultsError> {
-        self.open(page, access)?;
+        self.open(page, access, Stopped::StaySo)?;
         self.rights.set(page, access);
         Ok(())
     }
 
-    fn open(&self, page: PageId, access: Access) -> Result<(), FaultsError> {
+    /// [`install`](Self::install) and [`resume`](Self::resume), with one system call where that can be.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    ///
+    /// # Panics
+    /// If `access` is [`Access::None`] or the page is not in the region.
+    pub fn install_and_resume(&self, page: PageId, access: Access) -> Result<(), FaultsError> {
+        self.open(page, access, Stopped::GoOn)?;
+        self.rights.set(page, access);
+        match &self.inner {
+            Inner::Uffd(_) => Ok(()),
+            Inner::Sigsegv(_) => self.resume(page),
+        }
+    }
+
+    fn open(&self, page: PageId, access: Access, stopped: Stopped) -> Result<(), FaultsError> {
         let right = right(access).expect("a page is installed to be read or written");
         let opened = match &self.inner {
-            Inner::Uffd(uffd) => uffd.install(page, right),
+            Inner::Uffd(uffd) => uffd.install(page, right, stopped),
             Inner::Sigsegv(sigsegv) => sigsegv.protect(page, access),
         };
         opened.map_err(|errno| self.change_error(page, access, errno))

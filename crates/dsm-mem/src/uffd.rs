@@ -1,7 +1,9 @@
 use crate::faults::{Fault, FaultsError, ThreadId};
 use crate::region::Region;
 use crate::sentry::Sentry;
-use crate::userfault::{BATCH, FEATURES, PageFault, Right, Userfault, Way, missing_features};
+use crate::userfault::{
+    BATCH, FEATURES, PageFault, Right, Stopped, Userfault, Way, missing_features,
+};
 use dsm_core::{Access, PageId};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -80,21 +82,29 @@ impl Uffd {
     }
 
     /// Maps a page with a right, whether it is mapped already or not.
-    pub(crate) fn install(&self, page: PageId, right: Right) -> Result<(), Errno> {
-        match self.map(page, right) {
+    pub(crate) fn install(
+        &self,
+        page: PageId,
+        right: Right,
+        stopped: Stopped,
+    ) -> Result<(), Errno> {
+        match self.map(page, right, stopped) {
             // A hole in the memory file: the page was never filled and is zero.
             Err(Errno::FAULT) => {
                 self.region.populate(page);
-                self.map(page, right)
+                self.map(page, right, stopped)
             }
             other => other,
         }
     }
 
-    fn map(&self, page: PageId, right: Right) -> Result<(), Errno> {
+    fn map(&self, page: PageId, right: Right, stopped: Stopped) -> Result<(), Errno> {
         let (address, bytes) = self.range(page);
-        match retry(|| self.userfault.map(address, bytes, right)) {
-            Err(Errno::EXIST) => retry(|| self.userfault.change(address, bytes, right)),
+        match retry(|| self.userfault.map(address, bytes, right, stopped)) {
+            Err(Errno::EXIST) => {
+                retry(|| self.userfault.change(address, bytes, right))?;
+                if stopped == Stopped::GoOn { self.resume(page) } else { Ok(()) }
+            }
             other => other,
         }
     }
@@ -173,7 +183,8 @@ pub(crate) fn try_read_only_install() -> Result<(), FaultsError> {
         .register(scratch.application())
         .map_err(|errno| FaultsError::Register { source: errno.into() })?;
     let view = scratch.application();
-    retry(|| userfault.map(view.address(), view.bytes(), Right::Read))
+    let (address, bytes) = (view.address(), view.bytes());
+    retry(|| userfault.map(address, bytes, Right::Read, Stopped::StaySo))
         .map_err(|errno| FaultsError::ReadOnlyInstall { source: errno.into() })
 }
 

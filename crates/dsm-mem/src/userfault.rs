@@ -55,6 +55,14 @@ impl Way {
     pub(crate) const ALL: [Self; 3] = [Self::Device, Self::SystemCall, Self::UserModeOnly];
 }
 
+/// What the threads do that are stopped on a page which is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    StaySo,
+    /// Each tries its access again.
+    GoOn,
+}
+
 impl Userfault {
     /// Opens a userfaultfd that is not yet usable: [`Userfault::enable`] is next.
     pub(crate) fn open(way: Way) -> Result<Self, Errno> {
@@ -101,13 +109,23 @@ impl Userfault {
         if register.ioctls & RANGE_IOCTLS == RANGE_IOCTLS { Ok(()) } else { Err(Errno::NOTTY) }
     }
 
-    /// Maps the page that the memory file has at this address, atomically with its right. Wakes nobody.
-    pub(crate) fn map(&self, address: usize, bytes: usize, right: Right) -> Result<(), Errno> {
+    /// Maps the page that the memory file has at this address, atomically with its right.
+    pub(crate) fn map(
+        &self,
+        address: usize,
+        bytes: usize,
+        right: Right,
+        stopped: Stopped,
+    ) -> Result<(), Errno> {
         let protect = match right {
             Right::Read => CONTINUE_MODE_WP,
             Right::Write => 0,
         };
-        let mode = CONTINUE_MODE_DONTWAKE | protect;
+        let wake = match stopped {
+            Stopped::StaySo => CONTINUE_MODE_DONTWAKE,
+            Stopped::GoOn => 0,
+        };
+        let mode = protect | wake;
         let mut request = Continue { range: Range::of(address, bytes), mode, mapped: 0 };
         self.call(UFFDIO_CONTINUE, &mut request)
     }

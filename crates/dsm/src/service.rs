@@ -122,7 +122,9 @@ impl Service {
             if !self.spin(&mut events, Waits::Driver) {
                 self.sleep(&self.bed, &mut events, None);
             }
-            self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
+            if events.iter().any(|event| event.data.u64() == BED) {
+                self.sleep(&self.epoll, &mut events, Some(&AT_ONCE));
+            }
             let mut driver = self.driver();
             self.guarded(&mut driver, |driver| driver.take(events.drain(..)));
             let are_stopped = driver.as_ref().is_some_and(Driver::has_stopped_threads);
