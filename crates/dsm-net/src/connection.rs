@@ -1,44 +1,56 @@
 //! One connection between two ranks: frames in, frames out, never blocking.
+//!
+//! Each direction is a stream of frames, whose bytes are numbered from the first on. What is sent is kept until
+//! the peer acknowledges it, so that a socket that fails can be replaced: both ends say how much they have
+//! got, and what is missing is sent again. With a [`Cipher`] the stream travels in records, which belong to
+//! one socket.
 
+mod inbound;
+mod outbound;
+
+use crate::record::{Cipher, RecordError};
 use dsm_core::wire::{self, HEADER_BYTES, Limits, WireError};
 use dsm_core::{Message, PageId};
-use rustix::net::{RecvFlags, SendFlags};
+use inbound::{Inbound, Read, ReadError};
+use outbound::Outbound;
+use rustix::io::Errno;
+use rustix::net::sockopt;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 use thiserror::Error;
 
-/// A connected peer.
+pub use outbound::MAX_OUTBOUND;
+
+/// A peer, connected or to be connected again.
 ///
 /// Invariant: bytes leave in the order they were given; while some wait in the queue, later ones join it.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    /// None while the connection is lost.
+    stream: Option<TcpStream>,
+    cipher: Option<Cipher>,
     limits: Limits,
+    next: Next,
     inbound: Inbound,
-    buffer: Buffer,
+    /// How much of the peer's stream it was told that it has arrived.
+    acknowledged: u64,
     /// The socket gave less than there was room for.
     is_drained: bool,
     is_ending: bool,
-    outbound: Vec<u8>,
-    sent: usize,
+    /// Nothing has come through the socket that replaced another.
+    is_unproven: bool,
+    outbound: Outbound,
     /// The socket took less than it was given.
     is_blocked: bool,
 }
 
 /// What comes next.
 #[derive(Debug)]
-enum Inbound {
+enum Next {
     Header,
     Content { message: Message, page: PageId, filled: usize },
-}
-
-/// What was read from the socket and not looked at yet: many small messages come with one system call.
-#[derive(Debug)]
-struct Buffer {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
 }
 
 /// What the peer's bytes give next.
@@ -75,36 +87,131 @@ pub enum ConnectionError {
     #[error("it sent a malformed frame: {0}")]
     Malformed(#[from] WireError),
     /// The peer does not take what it is sent.
-    #[error("{waiting} bytes wait to be sent, over the limit of {MAX_OUTBOUND}")]
+    #[error(
+        "{waiting} bytes wait for it to take and acknowledge them, over the limit of {MAX_OUTBOUND}"
+    )]
     QueueFull {
         /// Bytes in the queue.
         waiting: usize,
     },
+    /// The peer acknowledged what it cannot have got, or takes back what it acknowledged.
+    #[error("it acknowledged {offset} bytes, expected {least} to {most}")]
+    Acknowledged {
+        /// What it says.
+        offset: u64,
+        /// What it acknowledged before.
+        least: u64,
+        /// What it was sent.
+        most: u64,
+    },
+    /// The peer acknowledged something, and more.
+    #[error("it sent an acknowledgement with other fields set")]
+    Padded,
+    /// The peer, or somebody between, sent what is no record of this connection.
+    #[error("it sent {0}")]
+    Record(#[from] RecordError),
 }
 
-/// Bytes that may wait for one peer. The protocol bounds what a peer can ask for at a time; this bounds
-/// what it costs when the peer asks and does not read.
-pub const MAX_OUTBOUND: usize = 64 << 20;
+impl ConnectionError {
+    /// Whether the socket failed although the peer may be well: another one may do.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        let Self::Socket { source, .. } = self else { return false };
+        Errno::from_io_error(source).is_some_and(|errno| RESETS.contains(&errno))
+    }
+}
 
 impl Connection {
-    /// Takes a connected stream over; it becomes nonblocking.
+    /// Takes a connected stream over; it becomes nonblocking, and finds out by itself when the other end of an
+    /// idle connection has forgotten it.
     ///
     /// # Errors
     /// If the socket refuses its options.
-    pub fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    pub fn new(stream: TcpStream, cipher: Option<Cipher>, limits: Limits) -> io::Result<Self> {
+        prepare(&stream)?;
         Ok(Self {
-            stream,
+            stream: Some(stream),
             limits,
-            inbound: Inbound::Header,
-            buffer: Buffer::new(),
+            next: Next::Header,
+            inbound: Inbound::new(cipher.is_some()),
+            acknowledged: 0,
             is_drained: false,
             is_ending: false,
-            outbound: Vec::new(),
-            sent: 0,
+            is_unproven: false,
+            outbound: Outbound::default(),
             is_blocked: false,
+            cipher,
         })
+    }
+
+    /// The socket has failed: it is given up. Messages are queued meanwhile, within the same limit.
+    pub fn lose(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            // The other end is not to take this for the end of the process.
+            let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+        }
+        self.inbound.on_lost();
+        self.is_drained = false;
+        self.is_ending = false;
+        self.is_blocked = false;
+    }
+
+    /// Whether there is no socket.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.stream.is_none()
+    }
+
+    /// How many bytes of the peer's stream are here: what it is told when it is met again.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.inbound.received()
+    }
+
+    /// Goes on through another socket, at whose other end the peer said that it has got `delivered` bytes of
+    /// the stream to it. What it misses is sent by the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// If the socket refuses its options, or the peer cannot have got that many bytes.
+    ///
+    /// # Panics
+    /// If the connection is not lost, or was encrypted before and is not to be any more, or the other way round.
+    pub fn resume(
+        &mut self,
+        stream: TcpStream,
+        cipher: Option<Cipher>,
+        delivered: u64,
+    ) -> Result<(), ConnectionError> {
+        assert!(self.is_lost(), "a socket is replaced when it has failed");
+        let is_encrypted = cipher.is_some();
+        assert_eq!(is_encrypted, self.cipher.is_some(), "two ranks encrypt always or never");
+        prepare(&stream).map_err(|source| socket_error("setsockopt", source))?;
+        self.outbound.rewind(delivered)?;
+        self.stream = Some(stream);
+        self.cipher = cipher;
+        self.is_unproven = true;
+        // The peer's first proof that this end has taken the connection.
+        self.push_acknowledgement();
+        Ok(())
+    }
+
+    /// Whether the other end may have given up the socket that replaced another before it used it: nothing
+    /// has come through it.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.is_unproven
+    }
+
+    /// Whether what passes through the socket is encrypted, so that nobody but this connection may read it.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.cipher.is_some()
+    }
+
+    /// The socket, unless it is lost.
+    #[must_use]
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().map(AsFd::as_fd)
     }
 
     /// The next thing the peer's bytes give. After [`Received::Nothing`] an event tells of more, also when
@@ -114,31 +221,45 @@ impl Connection {
     /// If the socket fails or the peer breaks the format.
     pub fn receive(&mut self) -> Result<Received, ConnectionError> {
         loop {
-            if let Inbound::Content { page, filled, .. } = self.inbound {
-                return Ok(Received::Content { page, offset: filled });
-            }
-            if let Some(header) = self.buffer.take_header() {
-                let message = wire::decode(&header, &self.limits)?;
-                match message.attached_page() {
-                    Some(page) => self.inbound = Inbound::Content { message, page, filled: 0 },
-                    None => return Ok(Received::Message(message)),
-                }
-                continue;
+            if let Some(received) = self.look()? {
+                return Ok(received);
             }
             if std::mem::take(&mut self.is_drained) && !self.is_ending {
                 return Ok(Received::Nothing);
             }
-            let room = self.buffer.room();
-            let asked = room.len();
-            match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
-                Ok((0, _)) => return Ok(Received::Closed),
-                Ok((count, _)) => {
-                    self.buffer.filled(count);
-                    self.is_drained = count < asked;
+            let Some(stream) = &self.stream else { return Ok(Received::Nothing) };
+            match self.inbound.read(stream, self.cipher.as_mut()) {
+                Ok(Read::End) => return Ok(Received::Closed),
+                Ok(read) => {
+                    self.is_unproven = false;
+                    self.is_drained = read == Read::Rest;
                 }
-                Err(rustix::io::Errno::AGAIN) => return Ok(Received::Nothing),
-                Err(rustix::io::Errno::INTR) => (),
-                Err(source) => return Err(socket_error("recv", source.into())),
+                Err(ReadError::Socket(Errno::AGAIN)) => return Ok(Received::Nothing),
+                Err(ReadError::Socket(Errno::INTR)) => (),
+                Err(ReadError::Socket(errno)) => return Err(socket_error("recv", errno.into())),
+                Err(ReadError::Peer(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// What the bytes give that are here already; `None` if more must be read.
+    fn look(&mut self) -> Result<Option<Received>, ConnectionError> {
+        loop {
+            if let Next::Content { page, filled, .. } = self.next {
+                // Only what is not encrypted can go from the socket straight to its page.
+                let is_there =
+                    !self.inbound.is_empty() || (!self.is_encrypted() && !self.is_lost());
+                return Ok(is_there.then_some(Received::Content { page, offset: filled }));
+            }
+            let Some(header) = self.inbound.take_header() else { return Ok(None) };
+            if let Some(offset) = acknowledged(&header)? {
+                self.outbound.acknowledge(offset)?;
+                continue;
+            }
+            let message = wire::decode(&header, &self.limits)?;
+            match message.attached_page() {
+                Some(page) => self.next = Next::Content { message, page, filled: 0 },
+                None => return Ok(Some(Received::Message(message))),
             }
         }
     }
@@ -154,17 +275,17 @@ impl Connection {
     }
 
     /// Bytes of the content asked for by [`Received::Content`] that were read already, if any; the others
-    /// are to be read from the socket.
+    /// are to be read from the [`socket`](Self::socket).
     pub fn take_content(&mut self) -> &[u8] {
-        let left = match self.inbound {
-            Inbound::Content { filled, .. } => self.limits.page_bytes as usize - filled,
-            Inbound::Header => 0,
+        let left = match self.next {
+            Next::Content { filled, .. } => self.limits.page_bytes as usize - filled,
+            Next::Header => 0,
         };
-        if self.buffer.is_empty() {
+        if self.inbound.is_empty() {
             // Whoever reads on from the socket may leave something there.
             self.is_drained = false;
         }
-        self.buffer.take(left)
+        self.inbound.take(left)
     }
 
     /// `count` more bytes of the content asked for by [`Received::Content`] are in their page; gives the
@@ -174,16 +295,18 @@ impl Connection {
     /// If no content is expected, or more arrived than a page holds.
     pub fn content_arrived(&mut self, count: usize) -> Option<Message> {
         let page_bytes = self.limits.page_bytes as usize;
-        let Inbound::Content { message, filled, .. } = &mut self.inbound else {
+        let Next::Content { message, filled, .. } = &mut self.next else {
             panic!("content arrives after a header that announces it");
         };
         *filled += count;
         assert!(*filled <= page_bytes, "content is one page");
+        self.inbound.on_content(count);
+        self.is_unproven = false;
         if *filled < page_bytes {
             return None;
         }
         let message = *message;
-        self.inbound = Inbound::Header;
+        self.next = Next::Header;
         Some(message)
     }
 
@@ -193,13 +316,32 @@ impl Connection {
     /// # Errors
     /// If the queue is full.
     pub fn queue(&mut self, message: &Message) -> Result<(), ConnectionError> {
-        self.outbound.extend_from_slice(&wire::encode(message, &self.limits));
-        self.check_queue()
+        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
+        self.outbound.push(&wire::encode(message, &self.limits));
+        self.outbound.check_limit()
+    }
+
+    /// Queues an acknowledgement if the peer has waited for one for long; whether it did.
+    pub fn acknowledge(&mut self) -> bool {
+        self.acknowledge_after(ACKNOWLEDGE_ALONE)
+    }
+
+    fn acknowledge_after(&mut self, bytes: u64) -> bool {
+        let is_due = self.inbound.received() - self.acknowledged >= bytes;
+        if is_due {
+            self.push_acknowledgement();
+        }
+        is_due
+    }
+
+    fn push_acknowledgement(&mut self) {
+        self.acknowledged = self.inbound.received();
+        self.outbound.push(&acknowledgement(self.acknowledged));
     }
 
     /// Sends what is queued and a message with its content: `write` sends the given bytes and the page with
     /// one system call and says how many bytes were taken; `copy` appends the page, for what must wait in
-    /// the queue.
+    /// the queue and for what may have to be sent again.
     ///
     /// # Errors
     /// If the socket fails or the queue is full.
@@ -209,29 +351,22 @@ impl Connection {
         write: impl FnOnce(BorrowedFd<'_>, &[u8]) -> io::Result<usize>,
         copy: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ConnectionError> {
-        self.outbound.extend_from_slice(&wire::encode(message, &self.limits));
-        if !self.is_blocked {
-            let first = &self.outbound[self.sent..];
-            let all = first.len() + self.limits.page_bytes as usize;
-            match write(self.stream.as_fd(), first) {
-                Ok(count) if count == all => {
-                    self.outbound.clear();
-                    self.sent = 0;
-                    return Ok(());
-                }
-                Ok(count) => self.sent += count,
-                Err(error) if is_transient(&error) => (),
-                Err(source) => return Err(socket_error("send", source)),
+        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
+        self.outbound.push(&wire::encode(message, &self.limits));
+        let plain = self.stream.as_ref().filter(|_| !self.is_blocked && self.cipher.is_none());
+        let written = plain.map(|stream| write(stream.as_fd(), self.outbound.unsent()));
+        self.outbound.push_with(copy);
+        match written {
+            None if self.is_blocked => (),
+            None => self.flush()?,
+            Some(Ok(count)) => {
+                self.outbound.on_sent(count);
+                self.is_blocked = !self.outbound.is_flushed();
             }
-            self.is_blocked = true;
+            Some(Err(error)) if is_transient(&error) => self.is_blocked = true,
+            Some(Err(source)) => return Err(socket_error("send", source)),
         }
-        copy(&mut self.outbound);
-        self.check_queue()
-    }
-
-    fn check_queue(&self) -> Result<(), ConnectionError> {
-        let waiting = self.outbound.len() - self.sent;
-        if waiting > MAX_OUTBOUND { Err(ConnectionError::QueueFull { waiting }) } else { Ok(()) }
+        self.outbound.check_limit()
     }
 
     /// Sends what is queued, as far as the socket takes it.
@@ -239,32 +374,16 @@ impl Connection {
     /// # Errors
     /// If the socket fails.
     pub fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.is_blocked = false;
-        while !self.is_flushed() {
-            match rustix::net::send(&self.stream, &self.outbound[self.sent..], SEND_FLAGS) {
-                Ok(count) => self.sent += count,
-                Err(rustix::io::Errno::AGAIN) => {
-                    self.is_blocked = true;
-                    break;
-                }
-                Err(rustix::io::Errno::INTR) => (),
-                Err(source) => return Err(socket_error("send", source.into())),
-            }
-        }
-        if self.is_flushed() {
-            self.outbound.clear();
-            self.sent = 0;
-        } else if self.sent > COMPACT_AT {
-            self.outbound.drain(..self.sent);
-            self.sent = 0;
-        }
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let flushed = self.outbound.flush(stream, self.cipher.as_mut());
+        self.is_blocked = !flushed.map_err(|source| socket_error("send", source))?;
         Ok(())
     }
 
     /// Whether nothing waits in the queue.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.sent == self.outbound.len()
+        self.outbound.is_flushed()
     }
 
     /// Whether the queue waits for the socket to take more.
@@ -274,44 +393,36 @@ impl Connection {
     }
 }
 
-impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; BUFFER_BYTES].into_boxed_slice(), start: 0, end: 0 }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn take_header(&mut self) -> Option<[u8; HEADER_BYTES]> {
-        let header = *self.bytes[self.start..self.end].first_chunk()?;
-        self.start += HEADER_BYTES;
-        Some(header)
-    }
-
-    fn take(&mut self, at_most: usize) -> &[u8] {
-        let from = self.start;
-        self.start = self.end.min(from + at_most);
-        &self.bytes[from..self.start]
-    }
-
-    /// Where to read to, behind less than a header.
-    fn room(&mut self) -> &mut [u8] {
-        self.bytes.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        &mut self.bytes[self.end..]
-    }
-
-    fn filled(&mut self, count: usize) {
-        self.end += count;
-    }
+/// Sets what a connection between ranks needs. An idle end asks the other from time to time whether it is
+/// there: after a reset that it heard nothing of, it hears that now. An end that has sent something finds out
+/// because that is answered by a reset.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    Ok(())
 }
 
-impl AsFd for Connection {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+/// The frame that says how many bytes of the other's stream are here. It is a part of the stream, and no
+/// message of the protocol.
+fn acknowledgement(offset: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[0] = ACKNOWLEDGEMENT;
+    header[OFFSET_AT..OFFSET_AT + 8].copy_from_slice(&offset.to_le_bytes());
+    header
+}
+
+/// What such a frame says; `None` if it is another.
+fn acknowledged(header: &[u8; HEADER_BYTES]) -> Result<Option<u64>, ConnectionError> {
+    if header[0] != ACKNOWLEDGEMENT {
+        return Ok(None);
     }
+    let offset = header[OFFSET_AT..].first_chunk().expect("the offset is inside a header");
+    let offset = u64::from_le_bytes(*offset);
+    if *header == acknowledgement(offset) { Ok(Some(offset)) } else { Err(ConnectionError::Padded) }
 }
 
 fn is_transient(error: &io::Error) -> bool {
@@ -322,8 +433,26 @@ fn socket_error(operation: &'static str, source: io::Error) -> ConnectionError {
     ConnectionError::Socket { operation, source }
 }
 
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-/// Three pages and a few headers.
-const BUFFER_BYTES: usize = 12 << 10;
-/// Sent bytes at the front of the queue that are worth moving the rest for.
-const COMPACT_AT: usize = 1 << 20;
+/// What the kernel says of a connection that is gone without the peer's having ended it. A broken pipe is not
+/// among them: the peer ended its side before it refused what it was sent.
+const RESETS: [Errno; 8] = [
+    Errno::CONNRESET,
+    Errno::CONNABORTED,
+    Errno::TIMEDOUT,
+    Errno::HOSTUNREACH,
+    Errno::HOSTDOWN,
+    Errno::NETUNREACH,
+    Errno::NETDOWN,
+    Errno::NOTCONN,
+];
+/// The kind of an acknowledgement, far from those of messages.
+const ACKNOWLEDGEMENT: u8 = 64;
+/// Where in its header the offset is.
+const OFFSET_AT: usize = 8;
+/// After so many bytes the next message goes with an acknowledgement.
+const ACKNOWLEDGE_WITH_OTHERS: u64 = 64 << 10;
+/// After so many it goes alone: there is no message to go with.
+const ACKNOWLEDGE_ALONE: u64 = 2 * ACKNOWLEDGE_WITH_OTHERS;
+/// The connection was idle for so long, or the last question had no answer for so long.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVE_PROBES: u32 = 3;

@@ -7,7 +7,7 @@ use dsm_net::connection::{Connection, ConnectionError, MAX_OUTBOUND, Received};
 use rustix::net::SendFlags;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 const PAGE_BYTES: usize = 4096;
 const SPACE: Space =
@@ -18,7 +18,7 @@ fn pair() -> (Connection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (far, _) = listener.accept().unwrap();
-    (Connection::new(near, LIMITS).unwrap(), far)
+    (Connection::new(near, None, LIMITS).unwrap(), far)
 }
 
 fn grant(epoch: u64) -> Message {
@@ -49,7 +49,7 @@ fn next(far: &mut Connection) -> Received {
                     continue;
                 }
                 let mut bytes = vec![0; PAGE_BYTES - offset];
-                match rustix::io::read(&*far, &mut bytes) {
+                match rustix::io::read(far.socket().unwrap(), &mut bytes) {
                     Ok(count) => {
                         if let Some(message) = far.content_arrived(count) {
                             return Received::Message(message);
@@ -67,14 +67,14 @@ fn next(far: &mut Connection) -> Received {
 fn wait_readable(connection: &Connection) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let deadline = Timespec { tv_sec: 20, tv_nsec: 0 };
-    let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
+    let mut fds = [PollFd::from_borrowed_fd(connection.socket().unwrap(), PollFlags::IN)];
     assert_eq!(poll(&mut fds, Some(&deadline)), Ok(1), "nothing arrives within 20 s");
 }
 
 #[test]
 fn order_survives_a_full_socket() {
     let (mut near, far) = pair();
-    let mut far = Connection::new(far, LIMITS).unwrap();
+    let mut far = Connection::new(far, None, LIMITS).unwrap();
     let mut sent = 0;
     while !near.is_blocked() || sent % 100 != 0 {
         sent += 1;
@@ -118,7 +118,7 @@ fn garbage_is_an_error_not_a_panic() {
 #[test]
 fn what_comes_while_earlier_messages_wait_is_read() {
     let (mut near, far) = pair();
-    let mut far = Connection::new(far, LIMITS).unwrap();
+    let mut far = Connection::new(far, None, LIMITS).unwrap();
     let ack = |epoch| Message::Ack { page: PageId(1), epoch: Epoch(epoch) };
     for epoch in 1..=2 {
         near.queue(&ack(epoch)).unwrap();
@@ -139,7 +139,7 @@ fn what_comes_while_earlier_messages_wait_is_read() {
 #[test]
 fn what_a_peer_said_last_is_heard() {
     let (mut near, far) = pair();
-    let mut far = Connection::new(far, LIMITS).unwrap();
+    let mut far = Connection::new(far, None, LIMITS).unwrap();
     let ack = Message::Ack { page: PageId(1), epoch: Epoch(1) };
     near.queue(&ack).unwrap();
     near.flush().unwrap();

@@ -144,7 +144,8 @@ impl Driver {
             watch(&inquiries, INQUIRIES)?;
         }
         for (rank, connection) in &peers {
-            watch(connection, rank.0.into())?;
+            let socket = connection.socket().expect("a new connection has a socket");
+            watch(&socket, rank.0.into())?;
         }
         Ok(Self {
             rank,

@@ -524,7 +524,8 @@ fn meet(
     let streams = rendezvous.meet(|notice| tell(found, notice))?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = streams.into_iter().map(|(rank, stream)| {
-        let connection = Connection::new(stream, limits).map_err(system("set up a connection"))?;
+        let connection =
+            Connection::new(stream, None, limits).map_err(system("set up a connection"))?;
         Ok((rank, connection))
     });
     connections.collect()

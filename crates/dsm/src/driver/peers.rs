@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 /// The connections to all other ranks.
@@ -60,6 +60,9 @@ impl Peers {
     ) -> Result<Arrival, Fatal> {
         let Some(connection) = self.connections.get_mut(&from) else { return Ok(Arrival::Nothing) };
         loop {
+            if connection.acknowledge() {
+                self.queued.insert(from);
+            }
             match connection.receive().map_err(|error| Fatal::of_peer(from, error))? {
                 Received::Message(message) => return Ok(Arrival::Message(message)),
                 Received::Nothing => return Ok(Arrival::Nothing),
@@ -77,7 +80,8 @@ impl Peers {
                         }
                         continue;
                     }
-                    match region.receive_page(page, offset, rustix::fd::AsFd::as_fd(connection)) {
+                    let Some(socket) = connection.socket() else { return Ok(Arrival::Nothing) };
+                    match region.receive_page(page, offset, socket) {
                         Ok(0) => return Err(closed(from)),
                         Ok(count) => {
                             if let Some(message) = connection.content_arrived(count) {
@@ -158,12 +162,13 @@ impl Peers {
     /// that is closed with something unread is reset, and then what this rank sent last may be lost, such
     /// as the release of the peer.
     pub(super) fn part(self, deadline: Instant) {
-        for connection in self.connections.values() {
+        let sockets = || self.connections.values().filter_map(Connection::socket);
+        for socket in sockets() {
             // A peer that is gone hears nothing.
-            let _ = rustix::net::shutdown(connection, Shutdown::Write);
+            let _ = rustix::net::shutdown(socket, Shutdown::Write);
         }
-        for connection in self.connections.values() {
-            hear_out(connection, deadline);
+        for socket in sockets() {
+            hear_out(socket, deadline);
         }
     }
 
@@ -177,7 +182,8 @@ impl Peers {
                     return Err(Fatal::ContactLost { rank, cause });
                 }
                 let timeout = Timespec::try_from(left).expect("a few seconds are in range");
-                let mut fds = [PollFd::new(connection, PollFlags::OUT)];
+                let Some(socket) = connection.socket() else { break };
+                let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
                 // Whatever poll says, the next flush finds out.
                 let _ = rustix::event::poll(&mut fds, Some(&timeout));
                 connection.flush().map_err(|error| Fatal::of_peer(rank, error))?;
@@ -188,10 +194,10 @@ impl Peers {
 }
 
 /// Reads and forgets what a peer still says, until it has said everything.
-fn hear_out(connection: &Connection, deadline: Instant) {
+fn hear_out(socket: BorrowedFd<'_>, deadline: Instant) {
     let mut unread = [0; 4096];
     loop {
-        match rustix::net::recv(connection, &mut unread, RecvFlags::DONTWAIT) {
+        match rustix::net::recv(socket, &mut unread, RecvFlags::DONTWAIT) {
             Ok((1.., _)) | Err(Errno::INTR) => (),
             Err(Errno::AGAIN) => {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -199,7 +205,7 @@ fn hear_out(connection: &Connection, deadline: Instant) {
                     return;
                 }
                 let timeout = Timespec::try_from(left).expect("a few seconds are in range");
-                let mut fds = [PollFd::new(connection, PollFlags::IN)];
+                let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
                 // Whatever poll says, the next recv finds out.
                 let _ = rustix::event::poll(&mut fds, Some(&timeout));
             }
@@ -215,8 +221,9 @@ fn watch(
     rank: Rank,
     flags: epoll::EventFlags,
 ) -> Result<(), Fatal> {
+    let Some(socket) = connection.socket() else { return Ok(()) };
     let data = epoll::EventData::new_u64(rank.0.into());
-    epoll::modify(epoll, connection, data, flags | EDGE)
+    epoll::modify(epoll, socket, data, flags | EDGE)
         .map_err(|error| Fatal::System { operation: "epoll_ctl", source: error.into() })
 }
 
