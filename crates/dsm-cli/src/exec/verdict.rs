@@ -13,6 +13,7 @@ pub(crate) struct Verdict {
     blame: Option<Blame>,
     must_end: bool,
     suspicion: Option<Suspicion>,
+    desertion: Option<Desertion>,
     warned: Vec<u16>,
 }
 
@@ -50,6 +51,8 @@ struct RankState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Outside,
+    /// In dsm_init, until all ranks are.
+    Joining,
     Joined,
     Finalized,
 }
@@ -69,6 +72,13 @@ struct Suspicion {
     until: Instant,
 }
 
+/// A rank has left with success that others wait for in dsm_init, unless they are just about to say that they are through.
+#[derive(Clone, Copy, Debug)]
+struct Desertion {
+    of: u16,
+    until: Instant,
+}
+
 impl Verdict {
     pub(crate) fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         let state = |host| RankState {
@@ -79,7 +89,14 @@ impl Verdict {
             over: None,
         };
         let ranks = hosts.into_iter().map(state).collect();
-        Self { ranks, blame: None, must_end: false, suspicion: None, warned: Vec::new() }
+        Self {
+            ranks,
+            blame: None,
+            must_end: false,
+            suspicion: None,
+            desertion: None,
+            warned: Vec::new(),
+        }
     }
 
     /// The program of this rank runs.
@@ -93,8 +110,8 @@ impl Verdict {
     pub(crate) fn on_status(&mut self, rank: u16, status: Status, now: Instant) {
         match status {
             Status::Joined { .. } => self.advance(rank, Stage::Joined),
-            Status::Joining
-            | Status::Stats(_)
+            Status::Joining => self.advance(rank, Stage::Joining),
+            Status::Stats(_)
             | Status::Waits(_)
             | Status::Held { .. }
             | Status::Explains
@@ -160,6 +177,7 @@ impl Verdict {
         if let Some(suspicion) = self.suspicion.take_if(|suspicion| suspicion.until <= now) {
             self.convict_the_connection(&suspicion);
         }
+        self.look_for_deserters(now);
         let late = self.late_ranks(now);
         self.warned.extend(&late);
         late.into_iter().map(|rank| self.warning(rank)).collect()
@@ -171,7 +189,8 @@ impl Verdict {
         let joins = self.outsiders().filter_map(|(_, state)| state.started_at);
         let warning = joins.map(|started_at| started_at + JOIN).min();
         let warning = warning.filter(|_| self.anybody_joined());
-        suspicion.into_iter().chain(warning).min()
+        let desertion = self.desertion.map(|desertion| desertion.until);
+        suspicion.into_iter().chain(warning).chain(desertion).min()
     }
 
     /// Why the job failed, as far as is known.
@@ -195,6 +214,29 @@ impl Verdict {
     fn advance(&mut self, rank: u16, stage: Stage) {
         let state = self.state(rank);
         state.stage = state.stage.max(stage);
+    }
+
+    fn look_for_deserters(&mut self, now: Instant) {
+        let is_awaited =
+            self.ranks.iter().any(|state| state.over.is_none() && state.stage == Stage::Joining);
+        let has_left = |state: &RankState| {
+            state.over == Some(Over::Ended(Ending::Code(0))) && state.stage < Stage::Joined
+        };
+        let deserter = (0..=u16::MAX).zip(&self.ranks).find(|(_, state)| has_left(state));
+        let Some((of, state)) = deserter.filter(|_| is_awaited && !self.must_end) else {
+            self.desertion = None;
+            return;
+        };
+        let stage = state.stage;
+        let until = match self.desertion {
+            Some(known) if known.of == of => known.until,
+            _ => now + PASSAGE,
+        };
+        self.desertion = Some(Desertion { of, until });
+        if until <= now {
+            self.fail(of, ExitCode::PROTOCOL, exited_unseen(stage).into());
+            self.desertion = None;
+        }
     }
 
     fn on_contact_lost(&mut self, from: u16, of: u16, cause: String, now: Instant) {
@@ -255,12 +297,12 @@ impl Verdict {
     fn outsiders(&self) -> impl Iterator<Item = (u16, &RankState)> {
         let ranks = (0..=u16::MAX).zip(&self.ranks);
         ranks.filter(|(rank, state)| {
-            state.stage == Stage::Outside && state.over.is_none() && !self.warned.contains(rank)
+            state.stage < Stage::Joined && state.over.is_none() && !self.warned.contains(rank)
         })
     }
 
     fn anybody_joined(&self) -> bool {
-        self.ranks.iter().any(|state| state.stage > Stage::Outside)
+        self.ranks.iter().any(|state| state.stage >= Stage::Joined)
     }
 
     fn warning(&self, rank: u16) -> String {
@@ -314,6 +356,7 @@ fn failure_of(ending: Ending) -> Option<(ExitCode, String)> {
 fn exited_unseen(stage: Stage) -> &'static str {
     match stage {
         Stage::Outside => " exited with code 0 without dsm_init, which other ranks have called",
+        Stage::Joining => " exited with code 0 in dsm_init, where other ranks wait for it",
         Stage::Joined | Stage::Finalized => EARLY_EXIT,
     }
 }
@@ -321,6 +364,8 @@ fn exited_unseen(stage: Stage) -> &'static str {
 const EARLY_EXIT: &str = " exited with code 0 without dsm_finalize";
 /// How long the end of a rank that a peer lost is waited for, before the connection is blamed.
 const CONFESSION: Duration = Duration::from_secs(2);
+/// How long ranks that say they are in dsm_init may take to say that they are through it.
+const PASSAGE: Duration = Duration::from_millis(500);
 /// After this, a rank that has not joined while others have is worth a warning.
 const JOIN: Duration = Duration::from_secs(30);
 

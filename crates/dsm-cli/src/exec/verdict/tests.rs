@@ -3,6 +3,7 @@ use super::*;
 /// Something that happens to a job of three ranks on hosts a, b and c, or to the time.
 #[derive(Clone, Debug)]
 enum Happens {
+    Joining(u16),
     Joined(u16),
     Finalized(u16),
     Contact(u16, u16),
@@ -25,6 +26,7 @@ fn run(story: &[Happens]) -> (Verdict, Vec<String>) {
     }
     for happens in story.iter().cloned() {
         match happens {
+            Joining(rank) => verdict.on_status(rank, Status::Joining, now),
             Joined(rank) => {
                 verdict.on_status(rank, Status::Joined { fault_engine: "uffd".into() }, now);
             }
@@ -92,6 +94,21 @@ fn leaving_a_job_that_others_are_in_is_an_error() {
         "rank 1 (b) pid 101 exited with code 0 without dsm_init, which other ranks have called";
     check(&[Code(1, 0), Contact(0, 1)], 76, true, line);
     check(&[Contact(0, 1), Code(1, 0)], 76, true, line);
+}
+
+#[test]
+fn leaving_before_others_are_through_dsm_init_is_an_error() {
+    let line =
+        "rank 1 (b) pid 101 exited with code 0 without dsm_init, which other ranks have called";
+    check(&[Code(1, 0), Joining(0), Seconds(1)], 76, true, line);
+    check(&[Joining(0), Code(1, 0), Seconds(1)], 76, true, line);
+    let line = "rank 1 (b) pid 101 exited with code 0 in dsm_init, where other ranks wait for it";
+    check(&[Joining(0), Joining(1), Code(1, 0), Seconds(1)], 76, true, line);
+    // They are told of in another order than they were.
+    check(&[Joining(0), Code(1, 0), Joined(0), Seconds(1)], 0, false, "");
+    check(&[Code(1, 0), Seconds(9)], 0, false, "");
+    let line = "rank 0 (a) pid 100 exited with code 3";
+    check(&[Joining(0), Code(1, 0), Code(0, 3), Seconds(1)], 3, true, line);
 }
 
 #[test]
