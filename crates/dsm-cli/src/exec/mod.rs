@@ -8,6 +8,7 @@ mod event;
 mod exchange;
 mod foreign;
 mod input;
+mod knocks;
 mod launch;
 mod lines;
 mod link;
@@ -45,6 +46,7 @@ use options::Options;
 use plan::{Plan, PlanError};
 use printer::{Colour, Printer, Sinks, Style};
 use report::{Outcome, Report};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use signals::SignalThread;
@@ -295,7 +297,7 @@ fn open_sinks(log: &Path) -> Result<Sinks, SetupError> {
     let log = match log.to_str() {
         Some("none") => None,
         _ => Some(
-            open_log(log).map_err(|source| SetupError::Log { path: log.to_path_buf(), source })?,
+            log_sink(log).map_err(|source| SetupError::Log { path: log.to_path_buf(), source })?,
         ),
     };
     Ok(Sinks {
@@ -305,8 +307,22 @@ fn open_sinks(log: &Path) -> Result<Sinks, SetupError> {
     })
 }
 
+/// The log. A disk that takes nothing costs the log and not the job, as it does when it fills up later.
+fn log_sink(path: &Path) -> io::Result<Sink> {
+    let name = format!("log {}", path.display());
+    match open_log(path) {
+        Ok(file) => Ok(Sink::new(name, file)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(cause @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => {
+                Ok(Sink::lost(name, cause))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
 /// A fresh log with its directory. What programs print is for their user alone.
-fn open_log(path: &Path) -> io::Result<Sink> {
+fn open_log(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
         fs::create_dir_all(directory)?;
     }
@@ -314,7 +330,7 @@ fn open_log(path: &Path) -> io::Result<Sink> {
     if file.metadata()?.is_file() {
         file.set_len(0)?;
     }
-    Ok(Sink::new(format!("log {}", path.display()), file))
+    Ok(file)
 }
 
 /// Raises the limit as far as this many ranks need it, and no further: programs inherit it.
