@@ -8,7 +8,6 @@ mod event;
 mod exchange;
 mod foreign;
 mod input;
-mod knocks;
 mod launch;
 mod lines;
 mod link;
