@@ -18,5 +18,6 @@ pub use exec::hosts_of_machine_file;
 const DESCRIPTORS: u64 = 32;
 /// What it needs for each rank: three pipes, the process and a way to be woken.
 const DESCRIPTORS_PER_RANK: u64 = 5;
-/// What it needs besides for a rank with which it speaks by TCP: a listener and a connection.
-const DESCRIPTORS_PER_GUEST: u64 = 2;
+/// What it needs besides for a rank with which it speaks by TCP: a listener and a few connections, most of which
+/// may be strangers'.
+const DESCRIPTORS_PER_GUEST: u64 = 9;

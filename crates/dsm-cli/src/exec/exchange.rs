@@ -2,6 +2,7 @@
 //! is told what all have said. It knows nothing of the job but the number of ranks: a program that never
 //! connects is none of its business.
 
+use super::knocks::Knocks;
 use super::printer::Printer;
 use super::waker::Waker;
 use crate::nonblocking::{Arrival, Wanted, read, wait};
@@ -29,7 +30,11 @@ pub(crate) struct Exchange {
 
 #[derive(Debug)]
 struct Worker {
-    listener: TcpListener,
+    /// Closed when every rank has said something: nobody else is expected.
+    listener: Option<TcpListener>,
+    /// Until then there are no descriptors for more.
+    full_until: Option<Instant>,
+    knocks: Knocks,
     nodes: u16,
     guests: BTreeMap<u64, Guest>,
     /// Numbers of guests given out.
@@ -81,7 +86,9 @@ impl Exchange {
         let address = listener.local_addr()?;
         let (over, waker) = (Arc::<AtomicBool>::default(), Waker::new()?);
         let worker = Worker {
-            listener,
+            listener: Some(listener),
+            full_until: None,
+            knocks: Knocks::default(),
             nodes,
             guests: BTreeMap::new(),
             arrivals: 0,
@@ -130,14 +137,31 @@ impl Worker {
             if self.remind_at.is_some_and(|at| at <= now) {
                 self.remind();
             }
-            self.guests.retain(|_, guest| guest.contributed || now < guest.since + SILENCE);
+            while let Some(number) = self.silent().filter(|(_, until)| *until <= now) {
+                self.send_away(number.0);
+            }
+            self.full_until.take_if(|until| *until <= now);
+            self.knocks.due(now).into_iter().for_each(|line| self.complain(&line));
+        }
+        self.knocks.rest().into_iter().for_each(|line| self.complain(&line));
+    }
+
+    /// Who has said nothing complete for longest, and how long it may.
+    fn silent(&self) -> Option<(u64, Instant)> {
+        let silent = self.guests.iter().find(|(_, guest)| !guest.contributed);
+        silent.map(|(number, guest)| (*number, guest.since + SILENCE))
+    }
+
+    fn send_away(&mut self, number: u64) {
+        if let Some(guest) = self.guests.remove(&number) {
+            self.knocks.on_turned_away(guest.from, None, Instant::now());
         }
     }
 
     fn wanted<'a>(&'a self, waker: &'a Waker) -> Vec<Wanted<'a, Source>> {
         let mut wanted = vec![Wanted(Source::Waker, waker.as_fd(), PollFlags::IN)];
-        if self.guests.len() < MAX_GUESTS {
-            wanted.push(Wanted(Source::Listener, self.listener.as_fd(), PollFlags::IN));
+        if let (Some(listener), None) = (&self.listener, self.full_until) {
+            wanted.push(Wanted(Source::Listener, listener.as_fd(), PollFlags::IN));
         }
         let out = if self.answer.is_some() { PollFlags::OUT } else { PollFlags::empty() };
         wanted.extend(self.guests.iter().map(|(number, guest)| {
@@ -148,22 +172,41 @@ impl Worker {
     }
 
     fn deadline(&self) -> Instant {
-        let silent = self.guests.values().filter(|guest| !guest.contributed);
-        let silent = silent.map(|guest| guest.since + SILENCE);
-        silent.chain(self.remind_at).min().unwrap_or_else(|| Instant::now() + IDLE)
+        let silent = self.silent().map(|(_, until)| until);
+        let dues = [silent, self.remind_at, self.full_until, self.knocks.tell_at()];
+        dues.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + IDLE)
     }
 
     fn accept(&mut self) {
-        // Who knocked may be gone again, or comes again when there are descriptors.
-        let Ok((stream, from)) = self.listener.accept() else { return };
+        let Some(listener) = &self.listener else { return };
+        let (stream, from) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if is_lack(&error) => return self.on_lack(),
+            // Who knocked is gone again.
+            Err(_) => return,
+        };
         if stream.set_nonblocking(true).is_err() {
             return;
+        }
+        let silent = self.guests.values().filter(|guest| !guest.contributed).count();
+        if silent >= MAX_STRANGERS + usize::from(self.nodes)
+            && let Some((number, _)) = self.silent()
+        {
+            self.send_away(number);
         }
         let reader = ContributionReader::new(self.nodes);
         let since = Instant::now();
         let guest = Guest { stream, from, since, reader, contributed: false, told: 0 };
         self.guests.insert(self.arrivals, guest);
         self.arrivals += 1;
+    }
+
+    /// Somebody waits for whom there is no descriptor.
+    fn on_lack(&mut self) {
+        match self.silent() {
+            Some((number, _)) => self.send_away(number),
+            None => self.full_until = Some(Instant::now() + REST),
+        }
     }
 
     fn on_guest(&mut self, number: u64) {
@@ -203,7 +246,7 @@ impl Worker {
         self.blobs.insert(rank, blob);
         guest.contributed = true;
         if self.blobs.len() == usize::from(self.nodes) {
-            self.remind_at = None;
+            (self.remind_at, self.listener) = (None, None);
             self.answer = Some(self.blobs.values().flatten().copied().collect());
         }
         self.serve(guest)
@@ -238,8 +281,8 @@ impl Worker {
         ));
     }
 
-    fn dismiss(&self, guest: &Guest, said: &str) -> Fate {
-        self.complain(&format!("a connection from {} said {said}; it is closed", guest.from));
+    fn dismiss(&mut self, guest: &Guest, said: &str) -> Fate {
+        self.knocks.on_turned_away(guest.from, Some(said.to_owned()), Instant::now());
         Fate::Go
     }
 
@@ -248,12 +291,20 @@ impl Worker {
     }
 }
 
+/// Whether it is this process, or the system, that has not enough of something.
+pub(super) fn is_lack(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+}
+
 /// Programs that wait to be accepted: all may come at once.
 const BACKLOG: i32 = 512;
-/// More than the ranks of a job, so that strangers do not keep them out; the others wait.
-const MAX_GUESTS: usize = 512;
+/// Connections beside one for each rank that have said nothing complete; one more, and the oldest goes.
+const MAX_STRANGERS: usize = 64;
 /// Who has connected and said nothing complete for so long is sent away.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(3);
+/// For descriptors to be had again.
+const REST: Duration = Duration::from_millis(100);
 /// After this it is told for whom the others wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When nothing is due, nothing is due in this time.

@@ -8,6 +8,7 @@ mod event;
 mod exchange;
 mod foreign;
 mod input;
+mod knocks;
 mod launch;
 mod lines;
 mod link;

@@ -1,3 +1,5 @@
+use crate::exec::exchange::is_lack;
+use crate::exec::knocks::Knocks;
 use crate::nonblocking::{Arrival, Outbox, Wanted, read};
 use dsm_net::pr204::{
     Announcement, AnnouncementReader, FormatError, LaunchBlock, MACHINE_BYTES, WrapProfile,
@@ -7,6 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process;
+use std::time::Instant;
 use thiserror::Error;
 
 /// dsmexec's side of the conversation with one foreign wrapper. It neither waits nor knows the time.
@@ -20,12 +23,17 @@ pub(crate) struct Desk {
     /// Whoever has connected; then only who has announced itself.
     guests: Vec<Guest>,
     manners: Manners,
+    knocks: Knocks,
+    /// What was wrong with what the last that was turned away said, if it said something: it may have been
+    /// the wrapper.
+    complaint: Option<DeskError>,
 }
 
 /// A connection: the wrapper's, or that of a stranger who will not say the right thing.
 #[derive(Debug)]
 struct Guest {
     stream: TcpStream,
+    from: SocketAddr,
     reader: AnnouncementReader,
     outbox: Outbox,
 }
@@ -103,6 +111,8 @@ impl Desk {
             listener: Some(listener),
             guests: Vec::new(),
             manners: Manners::Expected,
+            knocks: Knocks::default(),
+            complaint: None,
         })
     }
 
@@ -112,6 +122,16 @@ impl Desk {
 
     pub(super) fn has_announced(&self) -> bool {
         self.manners != Manners::Expected
+    }
+
+    /// What was wrong with what others said where the wrapper was to announce itself, which it has not.
+    pub(super) fn complaint(&self) -> Option<&DeskError> {
+        self.complaint.as_ref().filter(|_| !self.has_announced())
+    }
+
+    /// Who else has connected than the wrapper, for people; told once.
+    pub(super) fn strangers(&mut self) -> Option<String> {
+        self.knocks.rest()
     }
 
     /// What to wait for, if anything.
@@ -124,10 +144,11 @@ impl Desk {
         }))
     }
 
-    /// The listener or a connection is ready; gives the announcement when it is complete.
+    /// The listener or a connection is ready; gives the announcement when it is complete. Who says something
+    /// else is turned away: it need not be the wrapper.
     ///
     /// # Errors
-    /// If the wrapper breaks its profile.
+    /// If the kernel refuses.
     pub(super) fn on_ready(&mut self) -> Result<Option<Announcement>, DeskError> {
         self.accept()?;
         for mut guest in std::mem::take(&mut self.guests) {
@@ -136,12 +157,14 @@ impl Desk {
                 continue;
             }
             match self.manners {
-                Manners::Expected => match guest.hear()? {
-                    Heard::Nothing => self.guests.push(guest),
-                    Heard::End => (),
-                    Heard::Announcement(announcement) => {
-                        return self.on_announced(guest, announcement).map(Some);
+                Manners::Expected => match guest.hear().and_then(|heard| self.checked(heard)) {
+                    Ok(Heard::Nothing) => self.guests.push(guest),
+                    Ok(Heard::End) => (),
+                    Ok(Heard::Announcement(announcement)) => {
+                        self.on_announced(guest);
+                        return Ok(Some(announcement));
                     }
+                    Err(error) => self.turn_away(&guest, error),
                 },
                 // What it says now is for nobody.
                 Manners::Announced | Manners::Told => {
@@ -174,16 +197,19 @@ impl Desk {
     fn accept(&mut self) -> Result<(), DeskError> {
         let Some(listener) = &self.listener else { return Ok(()) };
         match listener.accept() {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 stream.set_nonblocking(true)?;
                 let reader = AnnouncementReader::new(self.profile, self.nodes);
                 let mut outbox = Outbox::default();
                 outbox.push(self.profile.greeting(self.seat.rank, self.nodes));
                 if self.guests.len() == MAX_GUESTS {
-                    // Who has been silent for longest is no wrapper.
-                    self.guests.remove(0);
+                    self.send_oldest_away();
                 }
-                self.guests.push(Guest { stream, reader, outbox });
+                self.guests.push(Guest { stream, from, reader, outbox });
+                Ok(())
+            }
+            Err(error) if is_lack(&error) && !self.guests.is_empty() => {
+                self.send_oldest_away();
                 Ok(())
             }
             // Who knocked is gone again.
@@ -192,11 +218,24 @@ impl Desk {
         }
     }
 
-    fn on_announced(
-        &mut self,
-        guest: Guest,
-        announcement: Announcement,
-    ) -> Result<Announcement, DeskError> {
+    /// Who has been silent for longest is no wrapper.
+    fn send_oldest_away(&mut self) {
+        let guest = self.guests.remove(0);
+        self.knocks.on_turned_away(guest.from, None, Instant::now());
+    }
+
+    fn turn_away(&mut self, guest: &Guest, error: DeskError) {
+        let said = match &error {
+            DeskError::Format(said) => said.to_string(),
+            other => other.to_string(),
+        };
+        self.knocks.on_turned_away(guest.from, Some(said), Instant::now());
+        self.complaint = Some(error);
+    }
+
+    /// Whether an announcement is that of this desk's wrapper.
+    fn checked(&self, heard: Heard) -> Result<Heard, DeskError> {
+        let Heard::Announcement(announcement) = &heard else { return Ok(heard) };
         let (found, expected) = (announcement.tokens, self.seat.tokens);
         if self.profile == WrapProfile::Ref && found != expected {
             return Err(DeskError::Tokens { found, expected });
@@ -204,10 +243,13 @@ impl Desk {
         if let Some(found) = announcement.rank.filter(|rank| *rank != self.seat.rank) {
             return Err(DeskError::Rank { found });
         }
+        Ok(heard)
+    }
+
+    fn on_announced(&mut self, guest: Guest) {
         self.manners = Manners::Announced;
         self.listener = None;
         self.guests = vec![guest];
-        Ok(announcement)
     }
 }
 

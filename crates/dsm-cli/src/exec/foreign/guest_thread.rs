@@ -225,10 +225,20 @@ impl GuestThread {
             Ok(Some(announcement)) => {
                 let told = announcement.pid.and_then(|pid| u32::try_from(pid).ok());
                 self.pid = told.or(self.pid);
+                self.tell_strangers();
                 let rank = self.setup.rank;
                 self.tell(Event::Announced { rank, announcement });
             }
             Err(error) => self.give_up(How::Garbled(error.to_string())),
+        }
+    }
+
+    fn tell_strangers(&mut self) {
+        if let Some(strangers) = self.desk.strangers() {
+            let name = &self.setup.name;
+            self.setup
+                .printer
+                .note(format!("warning: {name}: before its dsmwrap came: {strangers}"));
         }
     }
 
@@ -315,7 +325,8 @@ impl GuestThread {
         if let (Phase::Running, Some(ending)) = (self.phase, ending) {
             self.report(Report::Exited(ending));
         }
-        let how = self.verdict.take().unwrap_or_else(|| match ended {
+        let how = self.misunderstanding().or_else(|| self.verdict.take());
+        let how = how.unwrap_or_else(|| match ended {
             Ok(status) => How::Ended(status),
             Err(error) => How::Garbled(words::of_error(&error)),
         });
@@ -326,6 +337,14 @@ impl GuestThread {
         };
         let rank = self.setup.rank;
         self.tell(Event::Gone { rank, gone: Gone { how, said } });
+    }
+
+    /// What somebody said whom nobody understood, if the wrapper did not announce itself and was not told to end:
+    /// it will have been the wrapper.
+    fn misunderstanding(&self) -> Option<How> {
+        let is_dismissed = self.verdict.is_none() && self.kill_at.is_some();
+        let said = self.desk.complaint().filter(|_| !is_dismissed)?;
+        Some(How::Garbled(said.to_string()))
     }
 
     /// How the program ended, if the local process can tell: ssh's own failures are not the program's.
