@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 0 | 1 | kind, see [`Message`] |
 //! | 1 | 1 | low four bits: access, right or barrier kind; high four bits: payload; or what is asked or answered |
-//! | 2 | 2 | rank a forward names, or whose thread asks, else 0 |
+//! | 2 | 2 | rank that a forward, a home or a leaving names, or whose thread asks, else 0 |
 //! | 4 | 4 | attached bytes that follow |
 //! | 8 | 8 | page or object, 0 for barriers and answers |
 //! | 16 | 8 | epoch or call, else 0 |
@@ -18,7 +18,7 @@ mod asks;
 mod hello;
 mod preamble;
 
-pub use hello::{HELLO_BYTES, Hello, HelloError, VERSION};
+pub use hello::{HELLO_BYTES, Hello, HelloError, Secrecy, VERSION};
 pub use preamble::{PREAMBLE_BYTES, Preamble};
 
 use crate::{
@@ -86,6 +86,9 @@ pub fn encode(message: &Message, limits: &Limits) -> [u8; HEADER_BYTES] {
             let detail = barrier_code(kind);
             fields = Fields { kind: BARRIER_RELEASE, detail, epoch: epoch.0, ..fields };
         }
+        Message::Leaving { rank, epoch } => {
+            fields = Fields { kind: LEAVING, rank: rank.0, epoch: epoch.0, ..fields };
+        }
         Message::Ask { asker, id, object, ask } => {
             let (detail, have, operand) = asks::ask_codes(ask);
             fields = Fields { kind: ASK, detail, rank: asker.0, page: object.0, ..fields };
@@ -141,6 +144,9 @@ pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, W
         }
         BARRIER_RELEASE => {
             Message::BarrierRelease { kind: barrier_of(fields.detail)?, epoch: Epoch(fields.epoch) }
+        }
+        LEAVING => {
+            Message::Leaving { rank: rank_of(fields.rank, limits)?, epoch: Epoch(fields.epoch) }
         }
         ASK => Message::Ask {
             asker: rank_of(fields.rank, limits)?,
@@ -368,6 +374,7 @@ const RECLAIM: u8 = 10;
 const RECLAIMED: u8 = 11;
 const CLAIM: u8 = 12;
 const HOME: u8 = 13;
+const LEAVING: u8 = 14;
 
 #[cfg(test)]
 mod tests {
@@ -406,6 +413,7 @@ mod tests {
         all.push(Message::Reclaimed { first: PageId(99) });
         all.push(Message::Claim { page: PageId(59) });
         all.push(Message::Home { page: PageId(59), home: Rank(3) });
+        all.push(Message::Leaving { rank: Rank(3), epoch });
         let (page, right) = (PageId(51_299), Right::Modified);
         all.push(Message::Grant { page, right, epoch, payload: Payload::Zero });
         all

@@ -1,8 +1,8 @@
 //! Well-formed inputs, from which a campaign begins.
 
 use crate::Target;
-use crate::pr204;
 use crate::targets::{LIMITS, OURS};
+use crate::{pr204, secrets};
 use dsm_core::wire::{self, Hello};
 use dsm_core::{
     Access, Answer, Ask, BarrierKind, CallId, Epoch, Message, ObjectId, PageId, Payload, Rank,
@@ -15,7 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) fn of(target: Target) -> Vec<Vec<u8>> {
     match target {
         Target::Wire => headers(),
-        Target::Hello => vec![Hello { from: Rank(1), ..OURS }.encode().to_vec()],
+        Target::Hello => vec![Hello { from: Rank(1), to: Rank(0), ..OURS }.encode().to_vec()],
+        Target::Handshake => secrets::examples(),
         Target::Launch => launch_frames(),
         Target::MachineFile => machine_files(),
         Target::Pr204 => pr204::examples(),

@@ -10,6 +10,7 @@ mod campaign;
 mod driven;
 mod examples;
 mod pr204;
+mod secrets;
 mod targets;
 
 pub use campaign::{Campaign, Crash};

@@ -6,8 +6,10 @@ use dsm_fuzz::{Campaign, Target};
 
 #[test]
 fn no_target_crashes() {
-    let (seed, runs) = (1, 200_000);
+    let seed = 1;
     for target in Target::ALL {
+        // A handshake costs more than all that is read elsewhere.
+        let runs = if target == Target::Handshake { 20_000 } else { 200_000 };
         println!("{target:?}: seed {seed}, {runs} inputs");
         assert_eq!(Campaign::new(target, seed).run(runs), Ok(()), "{target:?}");
     }

@@ -11,6 +11,7 @@ use std::fmt;
 pub struct PairKeys {
     /// The key of this rank with rank *r* is the *r*th; its own is never used.
     bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    are_secret: bool,
 }
 
 /// Bytes of a key.
@@ -34,7 +35,13 @@ impl PairKeys {
                 None => pair_key.fill(0),
             }
         }
-        Self { bytes: Box::new(store) }
+        Self { bytes: Box::new(store), are_secret: key.is_some() }
+    }
+
+    /// Whether they are derived from a job's key, and not zeros.
+    #[must_use]
+    pub fn are_secret(&self) -> bool {
+        self.are_secret
     }
 
     /// The key of this rank with `peer`.

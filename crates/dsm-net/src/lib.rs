@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+mod encryption;
 pub mod frame;
 pub mod handshake;
 pub mod keys;
@@ -15,3 +16,5 @@ pub mod record;
 pub mod rendezvous;
 mod strangers;
 pub mod wipe;
+
+pub use encryption::Encryption;

@@ -1,9 +1,14 @@
 //! How the ranks of a job find each other: each connects to all lower ranks and accepts all higher ones.
 //!
-//! Whoever connects speaks first, with a [`Hello`]; the accepting side answers with its own only after
-//! it has found the job's key in it, so a stranger gets no byte. A job without a key has a key of zeros,
-//! which every job with one takes for a stranger's. What strangers can hold is bounded in number, time and
-//! bytes; when all ranks have met, nobody listens any more.
+//! Whoever connects speaks first, with the first message of a [handshake](crate::handshake); the accepting side
+//! answers only if it was made with the key of the two ranks, and not before, so a stranger gets no byte.
+//! The accepting side takes the connection for the rank's when the answer to its answer is there, which nobody
+//! has who repeats what he has heard. A job without a key has a key of zeros, which every job with one takes for
+//! a stranger's. What strangers can hold is bounded in number, time and bytes; when all ranks have met, nobody
+//! listens any more.
+//!
+//! A connection that is lost later is made again in the same way, by the same one of the two; only then, and as
+//! long as one is missing, do ranks listen again.
 //!
 //! A launcher of ours has every rank's socket listen before any rank starts. One of the PR204 family may
 //! leave that to the ranks; then a refused connection means nothing, and is tried again. One that is not
@@ -13,34 +18,57 @@ mod asking;
 mod attempt;
 mod callers;
 mod error;
-mod greeting;
+mod listening;
 mod meeting;
+mod notice;
+mod partial;
 
 pub use error::RendezvousError;
+pub use notice::Notice;
 
+use crate::encryption::Encryption;
+use crate::keys::PairKeys;
+use crate::record::Cipher;
 use crate::strangers::Strangers;
-use attempt::{Attempt, FIRST_PAUSE};
+use crate::wipe;
+use attempt::Patience;
 use dsm_core::Rank;
-use dsm_core::wire::Hello;
-use error::system;
-use meeting::Meeting;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::Shutdown;
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use dsm_core::wire::{Hello, Secrecy};
+use meeting::{Listens, Meeting, Occasion, Terms};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// What a rank brings to the rendezvous.
 #[derive(Debug)]
-pub struct Rendezvous<'a> {
-    /// Who it is; `to` is filled in for each peer.
+pub struct Party {
+    /// Who it is; what depends on the peer is filled in for each: `to`, `secrecy` and `received`.
     pub hello: Hello,
+    /// What it shares with each peer.
+    pub keys: PairKeys,
+    /// Between which ranks connections are encrypted, if the job has a key.
+    pub encryption: Encryption,
     /// Where the ranks listen, in rank order.
-    pub addresses: &'a [SocketAddr],
+    pub addresses: Vec<SocketAddr>,
     /// This rank's own listening socket.
-    pub listener: &'a TcpListener,
+    pub listener: TcpListener,
+}
+
+/// One rank's part in meeting the others, again and again if need be.
+#[derive(Debug)]
+pub struct Rendezvous {
+    party: Party,
+    /// The number of the last connection that was made from here.
+    attempt: u32,
+    /// The number of the last connection each higher rank made to here: its first message is not taken again.
+    answered: BTreeMap<Rank, u32>,
+    strangers: Strangers,
+}
+
+/// How long a rank waits for the others, and for what else.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
     /// What a refused connection means.
     pub refusals: Refusals,
     /// Becomes readable when the job is over before it began; `None` if nobody tells.
@@ -60,124 +88,109 @@ pub enum Refusals {
     Early,
 }
 
-/// What whoever waits for the ranks to meet may want to know meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice<'a> {
-    /// These ranks are missing after [`Rendezvous::remind_after`]. Said once.
-    Missing(&'a [Rank]),
-    /// A lower rank's host does not answer; it is tried on. Said once for each.
-    Silent {
-        /// The lower rank.
-        rank: Rank,
-        /// Where it should listen.
-        address: SocketAddr,
-    },
-    /// Connections of others were closed without a byte. Said at most once a minute, and at the end.
-    TurnedAway {
-        /// How many, since the last time.
-        count: u64,
-        /// Where the last of them came from.
-        last: IpAddr,
-    },
+/// A connection to another rank, which is the one it says it is.
+#[derive(Debug)]
+pub struct Met {
+    /// The connection, with nothing read beyond the handshake. It does not block.
+    pub stream: TcpStream,
+    /// What seals and opens all that follows; `None` if that is plain.
+    pub cipher: Option<Cipher>,
+    /// How many bytes of this rank's stream the other has had, on all connections before this one.
+    pub received: u64,
 }
 
-impl Rendezvous<'_> {
+impl Rendezvous {
+    /// Prepares to meet; nothing happens yet.
+    #[must_use]
+    pub fn new(party: Party) -> Self {
+        let strangers = Strangers::default();
+        Self { party, attempt: 0, answered: BTreeMap::new(), strangers }
+    }
+
     /// Meets every other rank, and stops listening: from then on whoever connects is refused, whatever other
     /// process holds the socket too.
     ///
     /// # Errors
     /// The first thing that keeps the ranks from meeting.
     pub fn meet(
-        &self,
+        &mut self,
+        waiting: &Waiting<'_>,
         mut tell: impl FnMut(Notice<'_>),
-    ) -> Result<BTreeMap<Rank, TcpStream>, RendezvousError> {
-        self.listener.set_nonblocking(true).map_err(system("making the listener nonblocking"))?;
-        let now = Attempt { at: Instant::now(), pause: FIRST_PAUSE };
-        let mut meeting = Meeting {
-            met: BTreeMap::new(),
-            to_ask: (0..self.hello.from.0).map(|rank| (Rank(rank), now)).collect(),
-            asked: BTreeMap::new(),
-            silent: BTreeMap::new(),
-            callers: VecDeque::new(),
-            strangers: Strangers::default(),
+    ) -> Result<BTreeMap<Rank, Met>, RendezvousError> {
+        let own = self.party.hello.from;
+        let others = (0..self.party.hello.nodes).map(Rank).filter(|rank| *rank != own);
+        let terms = Terms {
+            occasion: Occasion::First,
+            listens: Listens::Yes,
+            patience: Patience::of(waiting.refusals),
+            ended: waiting.ended,
+            remind_at: Some(Instant::now() + waiting.remind_after),
+            give_up_at: Instant::now() + waiting.give_up_after,
         };
-        let ran = self.run(&mut meeting, &mut tell);
-        let uninvited = meeting.callers.iter().map(|caller| caller.address);
-        uninvited.for_each(|address| meeting.strangers.on_turned_away(address, Instant::now()));
-        meeting.strangers.rest().into_iter().for_each(tell);
-        ran?;
-        rustix::net::shutdown(self.listener, Shutdown::Both)
-            .map_err(|error| system("closing the listener")(error.into()))?;
-        Ok(meeting.met)
+        let mut all = BTreeMap::new();
+        let mut met = |rank, met| {
+            all.insert(rank, met);
+        };
+        let missing = others.map(|rank| (rank, 0)).collect();
+        listening::prepare(&self.party.listener)?;
+        Meeting::new(self, terms, missing, &mut met, &mut tell).hold()?;
+        listening::stop(&self.party.listener)?;
+        Ok(all)
     }
 
-    fn run(
-        &self,
-        meeting: &mut Meeting,
-        tell: &mut impl FnMut(Notice<'_>),
+    /// Meets those ranks again to which connections were lost, and stops listening. `lost` says of each how many
+    /// bytes of its stream have come; `met` is told of each as it comes. When `interrupt` becomes readable, or
+    /// after an error, it can be called again, for those that did not come and others.
+    ///
+    /// # Errors
+    /// [`RendezvousError::Ended`] if it was interrupted, [`RendezvousError::Missing`] if a rank did not come
+    /// in time, or else the first thing that keeps the ranks from meeting.
+    pub fn meet_again(
+        &mut self,
+        lost: &BTreeMap<Rank, u64>,
+        give_up_at: Instant,
+        interrupt: Option<BorrowedFd<'_>>,
+        mut met: impl FnMut(Rank, Met),
+        mut tell: impl FnMut(Notice<'_>),
     ) -> Result<(), RendezvousError> {
-        let begun = Instant::now();
-        let mut reminder = Some(begun + self.remind_after);
-        let give_up = begun + self.give_up_after;
-        loop {
-            self.ask(meeting, tell)?;
-            let missing = self.missing(meeting);
-            let Some(&first) = missing.first() else { return Ok(()) };
-            let now = Instant::now();
-            if now >= give_up {
-                return Err(self.give_up(meeting, first));
-            }
-            if reminder.is_some_and(|at| now >= at) {
-                reminder = None;
-                tell(Notice::Missing(&missing));
-            }
-            meeting.drop_late(now);
-            meeting.strangers.due(now).into_iter().for_each(&mut *tell);
-            let callers = meeting.callers.iter().map(|caller| caller.until);
-            let attempts = meeting.to_ask.values().map(|attempt| attempt.at);
-            let notice = meeting.strangers.tell_at();
-            let wake = callers.chain(attempts).chain(reminder).chain(notice);
-            let wake = wake.fold(give_up, Instant::min);
-            self.wait(meeting, wake.saturating_duration_since(now))?;
+        let is_called = lost.keys().any(|rank| *rank > self.party.hello.from);
+        let terms = Terms {
+            occasion: Occasion::Again,
+            listens: if is_called { Listens::Yes } else { Listens::No },
+            patience: Patience::UntilItIsOver,
+            ended: interrupt,
+            remind_at: None,
+            give_up_at,
+        };
+        if is_called {
+            let own = self.party.addresses[usize::from(self.party.hello.from.0)];
+            listening::begin_again(&self.party.listener, own)?;
         }
+        let held = Meeting::new(self, terms, lost.clone(), &mut met, &mut tell).hold();
+        if is_called {
+            listening::stop(&self.party.listener)?;
+        }
+        // Keys were there.
+        wipe::stack();
+        held
     }
 
-    fn give_up(&self, meeting: &Meeting, missing: Rank) -> RendezvousError {
-        if meeting.silent.contains_key(&missing) {
-            let (address, source) = (self.address(missing), io::ErrorKind::TimedOut.into());
-            return RendezvousError::Connect { rank: missing, address, source };
+    /// Whether what this rank and `peer` say to each other is encrypted.
+    #[must_use]
+    pub fn secrecy(&self, peer: Rank) -> Secrecy {
+        if !self.party.keys.are_secret() {
+            return Secrecy::Plain;
         }
-        RendezvousError::Missing { missing, waited_s: self.give_up_after.as_secs() }
+        let address = |rank: Rank| self.party.addresses[usize::from(rank.0)].ip();
+        self.party.encryption.between(address(self.party.hello.from), address(peer))
     }
 
-    /// One round: waits, then moves every greeting on that can move.
-    fn wait(&self, meeting: &mut Meeting, timeout: Duration) -> Result<(), RendezvousError> {
-        let ended = self.ended.map(|ended| PollFd::from_borrowed_fd(ended, PollFlags::IN));
-        let mut fds: Vec<_> = ended.into_iter().collect();
-        fds.push(PollFd::new(self.listener, PollFlags::IN));
-        let greetings =
-            meeting.asked.values().map(|(greeting, _)| greeting).chain(&meeting.callers);
-        fds.extend(greetings.map(|greeting| PollFd::new(&greeting.stream, PollFlags::IN)));
-        let timeout = Timespec::try_from(timeout).expect("rendezvous times are within range");
-        match rustix::event::poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
-            Err(source) => return Err(system("poll")(source.into())),
-        }
-        if self.ended.is_some() && !fds[0].revents().is_empty() {
-            return Err(RendezvousError::Ended);
-        }
-        drop(fds);
-        self.hear_answers(meeting)?;
-        self.hear_callers(meeting)?;
-        self.accept(meeting)
+    /// What this rank says of itself to `peer`.
+    fn hello_to(&self, peer: Rank, received: u64) -> Hello {
+        Hello { to: peer, secrecy: self.secrecy(peer), received, ..self.party.hello }
     }
 
     fn address(&self, rank: Rank) -> SocketAddr {
-        self.addresses[usize::from(rank.0)]
-    }
-
-    fn missing(&self, meeting: &Meeting) -> Vec<Rank> {
-        let others = (0..self.hello.nodes).map(Rank).filter(|rank| *rank != self.hello.from);
-        others.filter(|rank| !meeting.met.contains_key(rank)).collect()
+        self.party.addresses[usize::from(rank.0)]
     }
 }

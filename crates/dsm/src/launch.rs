@@ -14,7 +14,7 @@ pub use error::{JobError, StreamError};
 use crate::settings::PeerProfile;
 use crate::supervisor::Supervisor;
 use dsm_core::Rank;
-use dsm_net::launch::{JobKey, Node, Status};
+use dsm_net::launch::{JobId, JobKey, Node, Status};
 use dsm_net::pr204::{LaunchBlock, Record};
 use dsm_net::rendezvous::Refusals;
 use std::fmt;
@@ -30,6 +30,8 @@ use stream::Deadline;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) told: Told,
+    /// Which job; 0 if the launcher does not number its jobs.
+    pub(crate) job: JobId,
     pub(crate) rank: Rank,
     /// All ranks, in rank order.
     pub(crate) nodes: Vec<Node>,
@@ -100,7 +102,7 @@ impl Found {
             nodes.push(Node { host: record.machine, address });
         }
         let (rank, key, supervisor) = (Rank(block.rank), None, None);
-        Ok(Self { told, rank, nodes, listener, key, supervisor })
+        Ok(Self { told, job: JobId(0), rank, nodes, listener, key, supervisor })
     }
 
     /// Tells whoever wants to know what becomes of this rank.

@@ -12,14 +12,15 @@ use crate::settings::{SettingError, Settings};
 use crate::supervisor::Supervisor;
 use crate::typed;
 use dsm_core::pr204::Profile;
-use dsm_core::wire::{Hello, Limits, VERSION};
+use dsm_core::wire::{Hello, Limits, Secrecy, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Placement, Rank, Space};
 use dsm_mem::{
     Faults, FaultsError, Layout, Region, RegionError, Word, WordsError, is_forked_child,
 };
 use dsm_net::connection::Connection;
+use dsm_net::keys::{KEY_BYTES, PairKeys};
 use dsm_net::launch::Status;
-use dsm_net::rendezvous::{Notice, Rendezvous, RendezvousError};
+use dsm_net::rendezvous::{Met, Notice, Party, Rendezvous, RendezvousError, Waiting};
 use dsm_net::wipe;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -308,7 +309,7 @@ impl Node {
     }
 
     fn join_job(settings: &Settings, found: &Found) -> Result<Self, JoinError> {
-        settings.check_peer(found.key.is_some())?;
+        settings.check_key(found.key.is_some())?;
         found.announce(settings.peer);
         descriptors::provide(found.nodes.len())?;
         if let Some(profile) = pr204::profile_of(settings.peer, found.nodes.len())? {
@@ -467,6 +468,7 @@ impl JoinError {
             Self::Setting(_)
             | Self::Foreign(_)
             | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,
+            Self::Rendezvous(RendezvousError::Unauthentic { .. }) => 76,
             Self::Rendezvous(_) => 75,
             Self::Job(error) => error.exit_code(),
         }
@@ -497,11 +499,12 @@ fn hello(found: &Found, region: &Region, placement: Placement) -> Hello {
         to: from,
         nodes: u16::try_from(found.nodes.len()).expect("the number of nodes was checked"),
         page_bytes: u32::try_from(region.page_bytes()).expect("pages are small"),
+        secrecy: Secrecy::default(),
         base: region.base() as u64,
         size: region.area_bytes() as u64,
         heap: region.heap_bytes() as u64,
         placement,
-        key: found.key.as_ref().map_or([0; 32], |key| key.0),
+        received: 0,
     }
 }
 
@@ -511,22 +514,26 @@ fn meet(
     hello: Hello,
     space: Space,
 ) -> Result<BTreeMap<Rank, Connection>, JoinError> {
-    let addresses = found.addresses();
-    let rendezvous = Rendezvous {
+    let store = vec![0; found.nodes.len() * KEY_BYTES];
+    let listener = found.listener.try_clone().map_err(system("keep the listening socket"))?;
+    let mut rendezvous = Rendezvous::new(Party {
         hello,
-        addresses: &addresses,
-        listener: &found.listener,
+        keys: PairKeys::derive(found.job, found.key.as_ref(), found.rank, hello.nodes, store),
+        encryption: settings.encryption,
+        addresses: found.addresses(),
+        listener,
+    });
+    let waiting = Waiting {
         refusals: found.refusals(),
         ended: found.supervisor.as_ref().map(|supervisor| supervisor.as_fd()),
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,
     };
-    let streams = rendezvous.meet(|notice| tell(found, notice))?;
+    let met = rendezvous.meet(&waiting, |notice| tell(found, notice))?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
-    let connections = streams.into_iter().map(|(rank, stream)| {
-        let connection =
-            Connection::new(stream, None, limits).map_err(system("set up a connection"))?;
-        Ok((rank, connection))
+    let connections = met.into_iter().map(|(rank, Met { stream, cipher, .. })| {
+        let connection = Connection::new(stream, cipher, limits);
+        Ok((rank, connection.map_err(system("set up a connection"))?))
     });
     connections.collect()
 }
@@ -549,6 +556,9 @@ fn tell(found: &Found, notice: Notice<'_>) {
              trying on\n",
             host_of(rank)
         ),
+        Notice::Called { rank } => {
+            format!("dsm: rank {own}: rank {rank} ({}) connects again\n", host_of(rank))
+        }
         Notice::TurnedAway { count, last } => {
             let connections = if count == 1 { "connection" } else { "connections" };
             format!(

@@ -2,6 +2,7 @@
 
 use dsm_core::Placement;
 use dsm_mem::Choice;
+use dsm_net::Encryption;
 use std::env;
 use std::time::Duration;
 use thiserror::Error;
@@ -18,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) spin: Duration,
     pub(crate) join_timeout: Duration,
     pub(crate) peer: PeerProfile,
+    pub(crate) encryption: Encryption,
 }
 
 /// How the ranks of a job speak to each other.
@@ -42,7 +44,7 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 9] = [
+pub const SETTINGS: [&str; 10] = [
     "DSM_SIZE",
     "DSM_HEAP",
     "DSM_BASE",
@@ -52,6 +54,7 @@ pub const SETTINGS: [&str; 9] = [
     "DSM_SPIN_US",
     "DSM_JOIN_TIMEOUT_S",
     "DSM_PEER",
+    "DSM_ENCRYPT",
 ];
 
 /// Whether one of [`SETTINGS`] may have this value, for whoever sets it for ranks to come.
@@ -102,11 +105,19 @@ impl Settings {
         })
     }
 
-    /// A job with a key lets nobody in who does not show it, and members of the PR204 family know none.
+    /// A job with a key lets nobody in who does not show it, and members of the PR204 family know none. One
+    /// without has nothing to encrypt with.
     ///
     /// # Errors
-    /// If the ranks of such a job are to speak otherwise than natively.
-    pub(crate) fn check_peer(&self, job_has_key: bool) -> Result<(), SettingError> {
+    /// If the ranks of a job with a key are to speak otherwise than natively, or those of one without encrypted.
+    pub(crate) fn check_key(&self, job_has_key: bool) -> Result<(), SettingError> {
+        if !job_has_key && self.encryption == Encryption::Always {
+            return Err(SettingError {
+                variable: "DSM_ENCRYPT",
+                value: self.encryption.as_str().to_owned(),
+                expected: "auto or never: this job has no key".to_owned(),
+            });
+        }
         if !job_has_key || self.peer == PeerProfile::Native {
             return Ok(());
         }
@@ -159,6 +170,14 @@ impl Settings {
                 expected: one_of(&PeerProfile::ALL.map(PeerProfile::as_str)),
             })?,
         };
+        let encryption = match named("DSM_ENCRYPT") {
+            None => Encryption::default(),
+            Some(value) => Encryption::named(&value).ok_or_else(|| SettingError {
+                variable: "DSM_ENCRYPT",
+                value,
+                expected: one_of(&Encryption::ALL.map(Encryption::as_str)),
+            })?,
+        };
         Ok(Self {
             base: to_usize(base),
             bytes: to_usize(bytes),
@@ -169,6 +188,7 @@ impl Settings {
             spin: Duration::from_micros(spin),
             join_timeout: Duration::from_secs(join),
             peer,
+            encryption,
         })
     }
 }
@@ -279,5 +299,18 @@ mod tests {
         assert_eq!(error.expected(), "native, seed8 or bcast");
         assert_eq!(check("DSM_PEER", "bcast").map(|s| s.peer), Ok(PeerProfile::Bcast));
         assert!(check("DSM_HOLD_US", "1000001").is_err());
+        let error = check("DSM_ENCRYPT", "yes").unwrap_err();
+        assert_eq!(error.expected(), "auto, always or never");
+    }
+
+    #[test]
+    fn what_a_key_is_needed_for_is_refused_without_one() {
+        let with = |name, value| check(name, value).unwrap();
+        let refused = |settings: Settings, key| settings.check_key(key).map_err(|it| it.variable);
+        assert_eq!(refused(with("DSM_ENCRYPT", "always"), false), Err("DSM_ENCRYPT"));
+        assert_eq!(refused(with("DSM_ENCRYPT", "always"), true), Ok(()));
+        assert_eq!(refused(with("DSM_ENCRYPT", "auto"), false), Ok(()));
+        assert_eq!(refused(with("DSM_PEER", "seed8"), true), Err("DSM_PEER"));
+        assert_eq!(refused(with("DSM_PEER", "seed8"), false), Ok(()));
     }
 }

@@ -34,7 +34,7 @@ impl Supervisor {
     pub(crate) fn find() -> Result<Option<Found>, JobError> {
         let Some(socket) = descriptor(JOB_FD)? else { return Ok(None) };
         let supervisor = Self { socket: UnixStream::from(socket), questions: Mutex::default() };
-        let Job { key, rank, nodes, .. } = supervisor.read_job()?;
+        let Job { id, key, rank, nodes } = supervisor.read_job()?;
         let ranks = 1..=usize::from(u16::MAX);
         if !ranks.contains(&nodes.len()) || usize::from(rank) >= nodes.len() {
             return Err(JobError::Rank { nodes: nodes.len(), rank });
@@ -44,7 +44,7 @@ impl Supervisor {
         };
         let listener = TcpListener::from(listener);
         let (told, rank, supervisor) = (Told::Native, Rank(rank), Some(Arc::new(supervisor)));
-        Ok(Some(Found { told, rank, nodes, listener, key, supervisor }))
+        Ok(Some(Found { told, job: id, rank, nodes, listener, key, supervisor }))
     }
 
     fn read_job(&self) -> Result<Job, JobError> {

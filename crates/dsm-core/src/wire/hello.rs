@@ -3,27 +3,27 @@ use crate::{Placement, Rank};
 use core::fmt;
 
 /// The version of the `native` protocol. Ranks of different versions refuse each other.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Bytes of a [`Hello`].
-pub const HELLO_BYTES: usize = 80;
+pub const HELLO_BYTES: usize = 56;
 
-/// What each end of a connection says first, the connecting end before the other.
+/// What each end of a connection says of itself once it knows that the other has the key of the pair.
 ///
 /// | offset | size | field |
 /// |---|---|---|
-/// | 0 | 4 | `dsm\0` |
-/// | 4 | 2 | version |
-/// | 6 | 2 | rank that speaks |
-/// | 8 | 2 | rank it speaks to |
-/// | 10 | 2 | number of ranks |
-/// | 12 | 4 | bytes of a page |
+/// | 0 | 2 | version |
+/// | 2 | 2 | rank that speaks |
+/// | 4 | 2 | rank it speaks to |
+/// | 6 | 2 | number of ranks |
+/// | 8 | 4 | bytes of a page |
+/// | 12 | 4 | what follows on the connection: 0 plain, 1 encrypted |
 /// | 16 | 8 | first address of the region |
 /// | 24 | 8 | bytes of the area |
 /// | 32 | 8 | bytes of the heap |
 /// | 40 | 8 | placement of the area: 0 cyclic, 1 block, 2 random, 3 first-touch |
-/// | 48 | 32 | key of the job; zeros in a job without one |
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// | 48 | 8 | bytes that have come from the rank it speaks to, on connections before this one |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Its protocol version.
     pub version: u16,
@@ -35,6 +35,8 @@ pub struct Hello {
     pub nodes: u16,
     /// Bytes of its pages.
     pub page_bytes: u32,
+    /// Whether it will encrypt what it says on this connection, and expects the same.
+    pub secrecy: Secrecy,
     /// The first address of its region.
     pub base: u64,
     /// Bytes of its area.
@@ -43,16 +45,24 @@ pub struct Hello {
     pub heap: u64,
     /// How the pages of its area are placed.
     pub placement: Placement,
-    /// The secret of its job; zeros if it has none.
-    pub key: [u8; 32],
+    /// How many bytes of the other's stream have come so far, on all connections before this one.
+    pub received: u64,
 }
 
-/// Why a peer's hello is refused.
+/// Whether what follows the handshake is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Anybody on the way can read it.
+    #[default]
+    Plain,
+    /// Nobody but the two ranks can, or change it unnoticed.
+    Encrypted,
+}
+
+/// Why a peer's hello is refused: it belongs to this job but is set up differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelloError {
-    /// It is not of this protocol, or of another job. Nothing may be answered.
-    Stranger,
-    /// The peer belongs to this job but is set up differently.
+    /// A number differs.
     Differs {
         /// What differs.
         what: &'static str,
@@ -61,12 +71,17 @@ pub enum HelloError {
         /// The value there.
         theirs: u64,
     },
-    /// The peer belongs to this job but places the pages of its area differently.
+    /// The peer places the pages of its area differently.
     Placement {
         /// The placement here.
         ours: Placement,
         /// The placement there.
         theirs: Placement,
+    },
+    /// One of the two encrypts, the other does not.
+    Secrecy {
+        /// What is meant here.
+        ours: Secrecy,
     },
 }
 
@@ -75,57 +90,46 @@ impl Hello {
     #[must_use]
     pub fn encode(&self) -> [u8; HELLO_BYTES] {
         let mut bytes = [0; HELLO_BYTES];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..6].copy_from_slice(&self.version.to_le_bytes());
-        bytes[6..8].copy_from_slice(&self.from.0.to_le_bytes());
-        bytes[8..10].copy_from_slice(&self.to.0.to_le_bytes());
-        bytes[10..12].copy_from_slice(&self.nodes.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.page_bytes.to_le_bytes());
+        bytes[..2].copy_from_slice(&self.version.to_le_bytes());
+        bytes[2..4].copy_from_slice(&self.from.0.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.to.0.to_le_bytes());
+        bytes[6..8].copy_from_slice(&self.nodes.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.page_bytes.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.secrecy.code().to_le_bytes());
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.size.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.heap.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.placement.code().to_le_bytes());
-        bytes[48..].copy_from_slice(&self.key);
+        bytes[48..].copy_from_slice(&self.received.to_le_bytes());
         bytes
     }
 
-    /// The rank a hello says it comes from, checked or not.
-    #[must_use]
-    pub fn speaker(bytes: &[u8; HELLO_BYTES]) -> Rank {
-        Rank(u16::from_le_bytes(field(bytes, 6)))
-    }
-
-    /// The rank a hello says it is for, checked or not.
-    #[must_use]
-    pub fn addressee(bytes: &[u8; HELLO_BYTES]) -> Rank {
-        Rank(u16::from_le_bytes(field(bytes, 8)))
-    }
-
-    /// Reads a peer's hello and checks it against our own, which names no receiver yet.
+    /// Reads a peer's hello and checks it against our own, which says whom it is for.
     ///
     /// # Errors
-    /// [`HelloError::Stranger`] before anything else is looked at, if the magic or the key is wrong.
+    /// The first thing that differs, the version before all else.
     pub fn check(&self, bytes: &[u8; HELLO_BYTES]) -> Result<Self, HelloError> {
         let code = u64::from_le_bytes(field(bytes, 40));
         let placement = Placement::of_code(code);
+        let secrecy_code = u32::from_le_bytes(field(bytes, 12));
+        let secrecy = Secrecy::of_code(secrecy_code);
         let theirs = Self {
-            version: u16::from_le_bytes(field(bytes, 4)),
-            from: Self::speaker(bytes),
-            to: Self::addressee(bytes),
-            nodes: u16::from_le_bytes(field(bytes, 10)),
-            page_bytes: u32::from_le_bytes(field(bytes, 12)),
+            version: u16::from_le_bytes(field(bytes, 0)),
+            from: Rank(u16::from_le_bytes(field(bytes, 2))),
+            to: Rank(u16::from_le_bytes(field(bytes, 4))),
+            nodes: u16::from_le_bytes(field(bytes, 6)),
+            page_bytes: u32::from_le_bytes(field(bytes, 8)),
+            secrecy: secrecy.unwrap_or_default(),
             base: u64::from_le_bytes(field(bytes, 16)),
             size: u64::from_le_bytes(field(bytes, 24)),
             heap: u64::from_le_bytes(field(bytes, 32)),
             placement: placement.unwrap_or_default(),
-            key: field(bytes, 48),
+            received: u64::from_le_bytes(field(bytes, 48)),
         };
-        if bytes[..4] != MAGIC || !same_key(&self.key, &theirs.key) {
-            return Err(HelloError::Stranger);
-        }
         let pairs = [
             ("protocol version", self.version.into(), theirs.version.into()),
             ("number of ranks", self.nodes.into(), theirs.nodes.into()),
+            ("own rank", self.to.0.into(), theirs.from.0.into()),
             ("rank spoken to", self.from.0.into(), theirs.to.0.into()),
             ("page size", self.page_bytes.into(), theirs.page_bytes.into()),
             ("base address of the region", self.base, theirs.base),
@@ -137,50 +141,48 @@ impl Hello {
         {
             return Err(HelloError::Differs { what, ours, theirs });
         }
-        let ours = self.placement;
+        let differs = |what, ours, theirs| Err(HelloError::Differs { what, ours, theirs });
         match placement {
-            Some(placement) if placement == ours => Ok(theirs),
-            Some(theirs) => Err(HelloError::Placement { ours, theirs }),
-            None => {
-                let (what, ours) = ("code of a placement", ours.code());
-                Err(HelloError::Differs { what, ours, theirs: code })
-            }
+            Some(placement) if placement == self.placement => (),
+            Some(theirs) => return Err(HelloError::Placement { ours: self.placement, theirs }),
+            None => return differs("code of a placement", self.placement.code(), code),
+        }
+        match secrecy {
+            Some(secrecy) if secrecy == self.secrecy => Ok(theirs),
+            Some(_) => Err(HelloError::Secrecy { ours: self.secrecy }),
+            None => differs("code of secrecy", self.secrecy.code().into(), secrecy_code.into()),
         }
     }
 }
 
-/// Compares all bytes whatever they are, so that the time taken tells nothing about the key.
-fn same_key(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-}
+impl Secrecy {
+    fn code(self) -> u32 {
+        match self {
+            Self::Plain => 0,
+            Self::Encrypted => 1,
+        }
+    }
 
-impl fmt::Debug for Hello {
-    /// The key is not shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hello")
-            .field("version", &self.version)
-            .field("from", &self.from)
-            .field("to", &self.to)
-            .field("nodes", &self.nodes)
-            .field("page_bytes", &self.page_bytes)
-            .field("base", &self.base)
-            .field("size", &self.size)
-            .field("heap", &self.heap)
-            .field("placement", &self.placement)
-            .finish_non_exhaustive()
+    fn of_code(code: u32) -> Option<Self> {
+        [Self::Plain, Self::Encrypted].into_iter().find(|secrecy| secrecy.code() == code)
     }
 }
 
 impl fmt::Display for HelloError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stranger => f.write_str("it does not belong to this job"),
             Self::Differs { what, ours, theirs } => {
                 write!(f, "its {what} is {theirs} ({theirs:#x}), here it is {ours} ({ours:#x})")
             }
             Self::Placement { ours, theirs } => {
                 write!(f, "it places the area's pages {theirs}, here it is {ours}")
             }
+            Self::Secrecy { ours: Secrecy::Plain } => {
+                f.write_str("it encrypts their connection, here it is plain (DSM_ENCRYPT differs)")
+            }
+            Self::Secrecy { ours: Secrecy::Encrypted } => f.write_str(
+                "its end of their connection is plain, here it is encrypted (DSM_ENCRYPT differs)",
+            ),
         }
     }
 }
@@ -199,33 +201,31 @@ mod tests {
         to: Rank(1),
         nodes: 2,
         page_bytes: 4096,
+        secrecy: Secrecy::Encrypted,
         base: 1 << 45,
         size: 1 << 30,
         heap: 1 << 36,
         placement: Placement::Cyclic,
-        key: [7; 32],
+        received: 0,
     };
+    const THEIRS: Hello = Hello { from: Rank(1), to: Rank(0), received: 1 << 40, ..OURS };
 
-    fn check(change: impl FnOnce(&mut Hello)) -> Result<Rank, HelloError> {
-        let mut theirs = Hello { from: Rank(1), to: Rank(0), ..OURS };
+    fn check(change: impl FnOnce(&mut Hello)) -> Result<Hello, HelloError> {
+        let mut theirs = THEIRS;
         change(&mut theirs);
-        OURS.check(&theirs.encode()).map(|hello| hello.from)
+        OURS.check(&theirs.encode())
     }
 
     #[test]
     fn a_member_of_the_job_is_taken() {
-        assert_eq!(check(|_| ()), Ok(Rank(1)));
+        assert_eq!(check(|_| ()), Ok(THEIRS));
     }
 
     #[test]
-    fn another_key_is_a_stranger_whatever_else_differs() {
-        assert_eq!(
-            check(|theirs| {
-                theirs.key[31] ^= 1;
-                theirs.size = 0;
-            }),
-            Err(HelloError::Stranger)
-        );
+    fn another_version_is_named_whatever_else_differs() {
+        let (what, ours, theirs) = ("protocol version", VERSION.into(), 3);
+        let error = check(|theirs| (theirs.version, theirs.size) = (3, 0));
+        assert_eq!(error, Err(HelloError::Differs { what, ours, theirs }));
     }
 
     #[test]
@@ -247,13 +247,23 @@ mod tests {
             alloc::format!("{error}"),
             "it places the area's pages block, here it is cyclic"
         );
-        let mut unknown = Hello { from: Rank(1), to: Rank(0), ..OURS }.encode();
+        let mut unknown = THEIRS.encode();
         unknown[47] = 1;
         assert!(matches!(OURS.check(&unknown), Err(HelloError::Differs { .. })));
     }
 
     #[test]
+    fn one_end_alone_does_not_encrypt() {
+        let error = check(|hello| hello.secrecy = Secrecy::Plain).unwrap_err();
+        assert_eq!(error, HelloError::Secrecy { ours: Secrecy::Encrypted });
+        let mut unknown = THEIRS.encode();
+        unknown[13] = 1;
+        assert!(matches!(OURS.check(&unknown), Err(HelloError::Differs { theirs: 257, .. })));
+    }
+
+    #[test]
     fn a_rank_that_means_somebody_else_is_refused() {
         assert!(matches!(check(|theirs| theirs.to = Rank(1)), Err(HelloError::Differs { .. })));
+        assert!(matches!(check(|theirs| theirs.from = Rank(0)), Err(HelloError::Differs { .. })));
     }
 }

@@ -3,39 +3,61 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// When to connect, and how long to wait before the next time if that is refused.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     pub(super) at: Instant,
-    pub(super) pause: Duration,
+    pause: Duration,
 }
 
-/// What to do about a connection that failed.
-pub(super) enum Again {
-    /// It was not taken in time: nobody is there, or strangers stand in the rank's queue.
-    AtOnce,
-    /// It was closed: strangers may have pushed it out, so a few times.
-    Soon,
-    /// The rank may not listen yet.
-    Later,
-    Never,
+/// Which failures mean that a rank is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// All but those strangers can cause.
+    ButForStrangers,
+    /// Those too that mean that it does not listen yet.
+    UntilItListens,
+    /// None.
+    UntilItIsOver,
+}
+
+impl Patience {
+    pub(super) fn of(refusals: Refusals) -> Self {
+        match refusals {
+            Refusals::Final => Self::ButForStrangers,
+            Refusals::Early => Self::UntilItListens,
+        }
+    }
 }
 
 impl Attempt {
-    pub(super) fn after(error: &io::Error, refusals: Refusals) -> Again {
-        match (error.kind(), refusals) {
-            (io::ErrorKind::TimedOut, _) => Again::AtOnce,
-            (io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, _) => Again::Soon,
-            (io::ErrorKind::ConnectionRefused, Refusals::Early) => Again::Later,
-            _ => Again::Never,
+    pub(super) fn first() -> Self {
+        Self { at: Instant::now(), pause: FIRST_PAUSE }
+    }
+
+    /// When to connect after this has failed; `None` if that makes no sense.
+    pub(super) fn after(self, error: &io::Error, patience: Patience) -> Option<Self> {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof,
+        };
+        match (error.kind(), patience) {
+            // It was not taken in time: nobody is there, or strangers stand in the rank's queue.
+            (TimedOut, _) => Some(Self { at: Instant::now(), ..self }),
+            (_, Patience::UntilItIsOver) => Some(self.next()),
+            (ConnectionRefused, Patience::UntilItListens) => Some(self.next()),
+            // Strangers may have pushed it out, so a few times.
+            (ConnectionReset | BrokenPipe | UnexpectedEof, _) => {
+                (self.pause < MAX_PAUSE).then(|| self.next())
+            }
+            _ => None,
         }
     }
 
-    pub(super) fn next(self) -> Self {
+    fn next(self) -> Self {
         Self { at: Instant::now() + self.pause, pause: MAX_PAUSE.min(self.pause * 2) }
     }
 }
 
 /// No event tells that a socket of another process listens. A refusal costs a packet each way, and ranks
 /// begin milliseconds after one another.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(2);
-pub(super) const MAX_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const MAX_PAUSE: Duration = Duration::from_millis(250);

@@ -1,3 +1,4 @@
+use crate::handshake::HandshakeError;
 use dsm_core::Rank;
 use dsm_core::wire::HelloError;
 use std::io;
@@ -26,6 +27,16 @@ pub enum RendezvousError {
         address: SocketAddr,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// Who answers for a peer does not know their key, or somebody is in between.
+    #[error("cannot trust rank {rank} at {address}: {source}")]
+    Unauthentic {
+        /// The lower rank.
+        rank: Rank,
+        /// Where it listens.
+        address: SocketAddr,
+        /// What is wrong.
+        source: HandshakeError,
     },
     /// A peer is set up differently.
     #[error("cannot join rank {rank}: {source}")]
