@@ -21,6 +21,8 @@ pub struct Conditions {
     pub corruption: Corruption,
     /// The line's rate, if it has one. It keeps up to [`RATE_QUEUE_BYTES`] waiting and drops what comes on top.
     pub bits_per_second: Option<u64>,
+    /// Whose segments arrive as resets of their connections.
+    pub resets: Resets,
     /// Nothing arrives any more, not even what is on its way.
     pub is_cut: bool,
 }
@@ -33,6 +35,18 @@ pub enum Corruption {
     Caught,
     /// The checksum of a TCP segment is made right again, and its receiver reads wrong bytes.
     Delivered,
+}
+
+/// Which connections a line resets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resets {
+    /// None.
+    #[default]
+    None,
+    /// Those between ranks: all but ssh's.
+    Ranks,
+    /// Those of ssh.
+    Ssh,
 }
 
 impl Conditions {

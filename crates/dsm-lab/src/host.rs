@@ -20,7 +20,7 @@ pub(crate) enum Isolation {
     None,
     /// Processes and mounts.
     Accounts,
-    /// Processes, mounts, network, host name, `/dev/shm`.
+    /// Processes, mounts, network, host name, `/dev/shm`, `/tmp`.
     Machine,
 }
 
@@ -116,6 +116,7 @@ if [ -n "${3-}" ]; then
     hostname "$3"
     mount --bind "$1/hosts" /etc/hosts
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+    mount -t tmpfs -o mode=1777 tmpfs /tmp
 fi
 exec /usr/sbin/sshd -D -e -f "$2"
 "#;

@@ -82,7 +82,8 @@ impl Lab {
         if let Some(why) = missing(isolation) {
             return cannot_run(&why);
         }
-        let dir = TempDir::with_prefix("dsm-lab-").unwrap();
+        // Hosts have a /tmp of their own, so that what a job leaves in it is seen.
+        let dir = TempDir::with_prefix_in("dsm-lab-", "/var/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("work")).unwrap();
         if getuid().is_root() {
@@ -127,6 +128,20 @@ impl Lab {
     /// Which host the rank of a job on [`machines`](Self::machines) is on, from 0.
     pub fn host_of(&self, rank: usize) -> usize {
         rank % self.hosts.len()
+    }
+
+    /// The process whose network, mounts and names are a host's.
+    pub(crate) fn pid_of(&self, host: usize) -> String {
+        self.hosts[host].pid()
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// How many hosts there are.
+    pub(crate) fn size(&self) -> usize {
+        self.hosts.len()
     }
 
     /// The address of a host, from 0, as the others reach it.
@@ -250,5 +265,5 @@ pub fn cannot_run<T>(why: &str) -> Option<T> {
     None
 }
 
-const SSH_PORT: u16 = 22;
+pub(crate) const SSH_PORT: u16 = 22;
 const NAMES: [&str; 8] = ["node1", "node2", "node3", "node4", "node5", "node6", "node7", "node8"];

@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "this is a part of tests")]
 
+mod campaign;
 mod conditions;
+mod crew;
 mod frame;
+mod freezer;
 mod host;
 mod job;
 mod keys;
@@ -18,7 +21,8 @@ mod switch;
 mod user;
 mod wire;
 
-pub use conditions::{Conditions, Corruption, RATE_QUEUE_BYTES};
+pub use campaign::{Campaign, Kind, seeds};
+pub use conditions::{Conditions, Corruption, RATE_QUEUE_BYTES, Resets};
 pub use job::{Job, Running};
 pub use lab::{Lab, cannot_run, has};
 pub use network::Network;

@@ -84,6 +84,11 @@ impl Network {
         }
     }
 
+    /// Begins the chances of all lines anew.
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.switch.reseed(seed);
+    }
+
     /// What became of the frames from one host to another since the beginning.
     pub fn counts(&self, from: usize, to: usize) -> Counts {
         self.switch.counts(from, to)

@@ -118,23 +118,50 @@ impl Process {
     }
 
     /// Waits for the first line, also an earlier one, that `wanted` accepts.
+    ///
+    /// # Panics
+    /// With all output, if there is none in time.
     pub fn wait_for(
         &mut self,
         what: &str,
         within: Duration,
         wanted: impl Fn(&Line) -> bool,
     ) -> Line {
+        match self.seek(within, wanted) {
+            Some(line) => line,
+            None => panic!("no {what} within {within:?}\n{}", self.report()),
+        }
+    }
+
+    /// The first line, also an earlier one, that `wanted` accepts; `None` if there is none in time.
+    pub fn seek(&mut self, within: Duration, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
         let deadline = Instant::now() + within;
         let mut looked_at = 0;
         loop {
             if let Some(line) = self.lines[looked_at..].iter().find(|line| wanted(line)) {
-                return line.clone();
+                return Some(line.clone());
             }
             looked_at = self.lines.len();
             if self.is_over() || !self.take_event(deadline) {
-                panic!("no {what} within {within:?}\n{}", self.report());
+                return None;
             }
         }
+    }
+
+    /// Lets the program run for this long, or until it and its output have ended: then it says true.
+    pub fn run_for(&mut self, how_long: Duration) -> bool {
+        let deadline = Instant::now() + how_long;
+        while !self.is_over() {
+            if !self.take_event(deadline) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What it has written and was taken notice of.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     /// Waits for the end of the program and of its output.

@@ -68,8 +68,7 @@ impl Switch {
         let others: Vec<usize> = board.ports.keys().copied().collect();
         for other in others {
             for pair in [(host, other), (other, host)] {
-                let seed = seed.wrapping_mul(0x1_0001).wrapping_add((pair.0 * 256 + pair.1) as u64);
-                board.wires.insert(pair, Wire::new(seed));
+                board.wires.insert(pair, Wire::new(seed_of(seed, pair)));
             }
         }
         board.ports.insert(host, Arc::new(tap));
@@ -95,6 +94,12 @@ impl Switch {
         let until = self.began.elapsed() + how_long;
         let mut board = lock(&self.board);
         board.wires.get_mut(&(from, to)).expect("both hosts are plugged in").darken(until);
+    }
+
+    pub(crate) fn reseed(&self, seed: u64) {
+        for (pair, wire) in &mut lock(&self.board).wires {
+            wire.reseed(seed_of(seed, *pair));
+        }
     }
 
     pub(crate) fn counts(&self, from: usize, to: usize) -> Counts {
@@ -223,6 +228,11 @@ impl Board {
             _ => wire.counts.overflowed += 1,
         }
     }
+}
+
+/// Each wire draws its chances by itself.
+fn seed_of(seed: u64, pair: (usize, usize)) -> u64 {
+    seed.wrapping_mul(0x1_0001).wrapping_add((pair.0 * 256 + pair.1) as u64)
 }
 
 fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {

@@ -1,5 +1,6 @@
-use crate::conditions::{Conditions, Corruption, RATE_QUEUE_BYTES};
+use crate::conditions::{Conditions, Corruption, RATE_QUEUE_BYTES, Resets};
 use crate::frame;
+use crate::lab::SSH_PORT;
 use dsm_sim::rng::Rng;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Counts {
     pub reordered: u64,
     /// With a bit turned.
     pub corrupted: u64,
+    /// Made a reset of their connection.
+    pub reset: u64,
     /// Dropped because too much waited, or because the receiving host took none.
     pub overflowed: u64,
 }
@@ -53,6 +56,10 @@ impl Wire {
             last_due: Duration::ZERO,
             on_its_way: 0,
         }
+    }
+
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.rng = Rng::new(seed);
     }
 
     /// Lets nothing arrive until then.
@@ -96,8 +103,18 @@ impl Wire {
             };
             self.counts.corrupted += u64::from(spoilt);
         }
+        self.counts.reset += u64::from(self.reset(&mut bytes));
         self.on_its_way += 1;
         Some(Arrival { due, bytes })
+    }
+
+    fn reset(&self, frame: &mut Vec<u8>) -> bool {
+        let of_ssh = |ports: [u16; 2]| ports.contains(&SSH_PORT);
+        match self.conditions.resets {
+            Resets::None => false,
+            Resets::Ranks => frame::make_reset(frame, |ports| !of_ssh(ports)),
+            Resets::Ssh => frame::make_reset(frame, of_ssh),
+        }
     }
 
     /// When the last bit of a frame has left; `None` if too much waits before it.

@@ -40,6 +40,8 @@ fn packets_are_delayed_and_stay_in_order() {
 #[test]
 fn packets_are_lost_duplicated_and_overtaken() {
     let Some(lab) = Lab::on_hosts(2, 1, &[]) else { return };
+    // So that the hosts know each other's hardware addresses.
+    datagrams(&lab, 0, 1, 1);
     let check =
         |what: &str, conditions: Conditions, is_right: &dyn Fn(probe::Datagrams) -> bool| {
             lab.network().set(0, 1, &conditions);
