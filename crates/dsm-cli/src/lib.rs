@@ -7,6 +7,7 @@ pub mod exec;
 pub mod tool;
 pub mod wrap;
 
+mod bench;
 mod exit_code;
 mod nonblocking;
 mod signal_name;
