@@ -39,7 +39,7 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products parmacs syscalls examples test-programs run test prove install uninstall clean help
+.PHONY: all products parmacs syscalls examples test-programs run test prove faults install uninstall clean help
 
 all: products parmacs syscalls examples ## build everything into bin/, lib/ and include/ (the default)
 
@@ -128,6 +128,9 @@ test: all test-programs ## run every test (installs or names missing Debian pack
 
 prove: all ## show the figures behind the promises of consistency (twelve minutes; MINUTES=n for longer)
 	@scripts/prove
+
+faults: all test-programs ## let 230 jobs fail on hosts in network namespaces (four minutes, as root; RUNS=n SEED=s)
+	$(CARGO) run --locked --quiet -p dsm-lab --bin faults -- --seed $(or $(SEED),1) --n $(or $(RUNS),230)
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)

@@ -1,6 +1,6 @@
 //! Ethernet frames, as far as a switch that spoils them must know them.
 
-use dsm_sim::rng::Rng;
+use crate::rng::Rng;
 
 /// The number of the host a frame is for, or `None` if it is for all. Hosts have the addresses [`mac`] gives them.
 pub(crate) fn recipient(frame: &[u8]) -> Option<usize> {

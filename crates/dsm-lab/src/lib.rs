@@ -17,6 +17,7 @@ mod lab;
 mod network;
 mod process;
 mod products;
+mod rng;
 mod switch;
 mod user;
 mod wire;

@@ -1,7 +1,7 @@
 use crate::conditions::{Conditions, Corruption, RATE_QUEUE_BYTES, Resets};
 use crate::frame;
 use crate::lab::SSH_PORT;
-use dsm_sim::rng::Rng;
+use crate::rng::Rng;
 use std::time::Duration;
 
 /// One direction of the line between two hosts: which frames arrive, when, and how. Time is an argument, and the same

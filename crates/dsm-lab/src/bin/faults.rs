@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
     only: Vec<String>,
     /// Runs at once, each on three hosts of its own
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 6)]
     jobs: usize,
     /// One run again, by its own seed; with the --only and --engine it had
     #[arg(long, value_parser = number)]

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Outcome {
     /// Whether anything went wrong in it; else it was over too soon.
     pub(crate) is_injured: bool,
+    /// Where it did, for people.
+    pub(crate) place: String,
     /// From the fault to the line that told of it.
     pub(crate) told_after: Option<Duration>,
     /// dsmexec's exit code.
@@ -65,7 +67,8 @@ fn start(lab: &Lab, trial: &Trial) -> Running {
 /// Lets the job come to its end, and judges it.
 fn finish(lab: &Lab, trial: &Trial, mut job: Running, injury: Option<Injury>) -> Outcome {
     let began = Instant::now().checked_sub(job.elapsed()).expect("it was started");
-    let mut outcome = Outcome { is_injured: injury.is_some(), ..Outcome::default() };
+    let place = injury.as_ref().map(Injury::place).unwrap_or_default();
+    let mut outcome = Outcome { is_injured: injury.is_some(), place, ..Outcome::default() };
     let mut injury = injury.unwrap_or_default();
     match trial.kind {
         Kind::RankStopped if outcome.is_injured => {

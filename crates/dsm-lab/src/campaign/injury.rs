@@ -24,6 +24,20 @@ pub(crate) struct Injury {
     pub(crate) frozen: Option<Frozen>,
 }
 
+impl Injury {
+    /// What it has happened to, for people.
+    pub(crate) fn place(&self) -> String {
+        let hosts: Vec<String> =
+            self.hosts.iter().map(|host| format!("node{}", host + 1)).collect();
+        match (self.rank, &self.member) {
+            (Some(rank), Some(member)) => format!("rank {rank} on node{}", member.host + 1),
+            (None, Some(member)) => format!("{:?} on node{}", member.role, member.host + 1),
+            _ if hosts.is_empty() => "all lines".to_owned(),
+            _ => hosts.join(" "),
+        }
+    }
+}
+
 /// Does it. `None` if whom it should happen to is not there: not yet, or no more.
 pub(crate) fn injure(lab: &Lab, trial: &Trial, at: Duration) -> Option<Injury> {
     let injury = match trial.kind {

@@ -11,8 +11,8 @@ mod trial;
 pub use kind::Kind;
 
 use crate::lab::Lab;
+use crate::rng::Rng;
 use conduct::{Outcome, conduct};
-use dsm_sim::rng::Rng;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -41,7 +41,7 @@ pub struct Campaign {
 #[must_use]
 pub fn seeds(seed: u64, runs: usize) -> Vec<u64> {
     let mut rng = Rng::new(seed);
-    (0..runs).map(|_| rng.next()).collect()
+    (0..runs).map(|_| rng.number()).collect()
 }
 
 impl Campaign {
@@ -106,11 +106,9 @@ impl<W: Write> Desk<'_, W> {
         let seconds = self.began.elapsed().as_secs_f64();
         let (runs, faults) = (self.tally.runs(), self.tally.faults());
         if !outcome.violations.is_empty() {
-            writeln!(
-                self.out,
-                "NOT AS PROMISED: {trial}; again: faults --trial {:#x}",
-                trial.seed
-            )?;
+            let (place, seed) = (&outcome.place, trial.seed);
+            let again = format!("again: faults --trial {seed:#x}");
+            writeln!(self.out, "NOT AS PROMISED: {trial} ({place}); {again}")?;
             for violation in &outcome.violations {
                 writeln!(self.out, "  {}", violation.trim_end())?;
             }
@@ -122,7 +120,11 @@ impl<W: Write> Desk<'_, W> {
                 }
                 (true, code, None) => code.to_string(),
             };
-            writeln!(self.out, "{seconds:7.1} s  {:#018x} {trial}: {how}", trial.seed)?;
+            writeln!(
+                self.out,
+                "{seconds:7.1} s  {:#018x} {trial} ({}): {how}",
+                trial.seed, outcome.place
+            )?;
         }
         if runs.is_multiple_of(PROGRESS) {
             let all = campaign.seeds.len();

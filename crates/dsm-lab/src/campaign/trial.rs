@@ -1,7 +1,7 @@
 use super::kind::{Kind, Promise};
 use crate::conditions::{Conditions, Corruption, Resets};
+use crate::rng::Rng;
 use crate::user::User;
-use dsm_sim::rng::Rng;
 use std::fmt;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Trial {
             user: rng.pick(&[User::Ordinary, User::Ordinary, User::Root]),
             machines,
             moment,
-            victim: rng.next(),
+            victim: rng.number(),
             before,
             after,
             how_long: Duration::from_millis(100 + rng.below(1_900)),
