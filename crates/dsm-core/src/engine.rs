@@ -86,13 +86,26 @@ impl Engine {
             planted,
             copies: Copies::new(rank, space, hold == Hold::Timed, planted),
             directory: Directory::new(rank, planted),
-            barrier: Barrier::new(space.nodes, planted),
+            barrier: Barrier::new(rank, space.nodes, planted),
             calls: Calls::new(rank, space, planted),
             conds: Conds::new(planted),
             semaphores: Semaphores::new(planted),
             gatherings: Gatherings::new(planted),
             runs: Runs::new(rank, space, planted),
         }
+    }
+
+    /// The same engine with another width of the barrier's tree, so that few ranks make a high one. All ranks
+    /// need the same.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn with_fan_in(mut self, fan_in: u16) -> Self {
+        assert!(fan_in > 0, "a rank of a tree has ranks below it");
+        self.barrier.set_fan_in(fan_in);
+        self
     }
 
     /// Takes one input. The outputs must be carried out, in order, before the next.
@@ -293,14 +306,12 @@ impl Engine {
                 self.copies.on_grant(page, (right, epoch, payload), home, out)
             }
             Message::BarrierArrive { kind, epoch } => {
-                if self.rank != COORDINATOR {
-                    return Err("a rank arrives at the coordinator");
-                }
                 self.barrier.on_arrive(from, kind, epoch, out)
             }
             Message::BarrierRelease { kind, epoch } => {
                 self.barrier.on_release(from, kind, epoch, out)
             }
+            Message::Leaving { rank, epoch } => self.barrier.on_leaving(from, rank, epoch, out),
             Message::Ask { asker, id, object, ask } => {
                 let asked = Asked { from, asker: Waiter { rank: asker, id }, object };
                 self.on_ask(asked, ask, out)

@@ -42,7 +42,7 @@ pub use space::Space;
 pub use types::{Access, Epoch, ObjectId, PageId, Rank};
 #[cfg(feature = "mutants")]
 pub use {
-    barrier::{BarrierEvent, BarrierSituation, BarrierState},
+    barrier::{BarrierEvent, BarrierSituation, BarrierState, BelowArrived},
     calls::{CallEvent, CallSituation, CallState},
     cond::{CondEvent, CondSituation, Few},
     copy::{CopyContent, CopyEvent, CopySituation, CopyState, Which},

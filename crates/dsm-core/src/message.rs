@@ -48,18 +48,26 @@ pub enum Message {
         /// The epoch of the copy dropped.
         epoch: Epoch,
     },
-    /// To the coordinator (rank 0): all of this rank's threads that take part are here.
+    /// To the rank above in the tree of ranks, with the coordinator (rank 0) on top: all of this rank's threads that
+    /// take part are here, and all ranks below it are. Who leaves says so to the coordinator, for itself.
     BarrierArrive {
         /// Which barrier.
         kind: BarrierKind,
         /// How many barriers this rank has passed before.
         epoch: Epoch,
     },
-    /// Coordinator to all: every rank has arrived.
+    /// To the ranks below, and for the end of the job from the coordinator to all: every rank has arrived.
     BarrierRelease {
         /// Which barrier.
         kind: BarrierKind,
         /// How many barriers were passed before this one.
+        epoch: Epoch,
+    },
+    /// Coordinator to all but `rank`, where not all arrive at it: this rank was the first to leave the job.
+    Leaving {
+        /// The rank that leaves.
+        rank: Rank,
+        /// How many barriers it has passed before.
         epoch: Epoch,
     },
     /// A thread of `asker` asks the rank that serves an object.

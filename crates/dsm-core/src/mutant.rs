@@ -171,8 +171,18 @@ mutants! {
     ArrivalsKept,
     /// A thread that passed the barrier is still believed to wait there.
     CallKept,
-    /// Nobody notices that a rank leaves the job while another waits at the program's barrier.
+    /// The coordinator does not notice that a rank leaves the job while another waits at the program's barrier.
     MismatchMissed,
+    /// A rank arrives at the one above it without waiting for those below it.
+    SubtreeShort,
+    /// A rank that was released does not release those below it.
+    ReleaseKept,
+    /// The coordinator does not tell the other ranks that one leaves the job.
+    LeaverUntold,
+    /// A rank that is told that another one leaves the job forgets it before it waits at the program's barrier.
+    LeaverForgotten,
+    /// A rank that is told that another one leaves takes the barrier it waits at for the one after it.
+    LeaverMisdated,
 
     // Tokens of locks.
     /// A token that another rank wants is not recalled.

@@ -50,6 +50,11 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
         arrival: rng.pick(&[Arrival::Whole, Arrival::Split]),
         faults: rng.pick(&[Faults::AtOnce, Faults::Batched, Faults::Posted]),
         watch: Watch::Everything,
+        fan_in: match (pages + most_ops) % 3 {
+            0 => Some(1),
+            1 => Some(2),
+            _ => None,
+        },
         mutant,
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum Life {
 impl Node {
     pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
         let config = Config { rank, space: setup.space(), hold: setup.hold };
-        let engine = planted::engine(config, setup.mutant);
+        let engine = planted::engine(config, setup.mutant, setup.fan_in);
         let scripts = setup.scripts[usize::from(rank.0)].iter();
         Self {
             engine,
@@ -84,6 +84,11 @@ impl Node {
     pub(crate) fn waits_at(&self, kind: BarrierKind) -> bool {
         let mut waiting = self.threads.iter().filter(|thread| thread.waits_at_barrier());
         waiting.any(|thread| thread.op().and_then(Op::barrier) == Some(kind))
+    }
+
+    /// How many barriers of all ranks it has passed or waits at, counted from the first.
+    pub(crate) fn barriers_reached(&self) -> usize {
+        self.threads.iter().map(Thread::barriers_reached).sum()
     }
 
     /// Nothing happens here any more.

@@ -22,14 +22,18 @@ pub(crate) fn named(_: &str) -> Option<Mutant> {
 }
 
 #[cfg(feature = "mutants")]
-pub(crate) fn engine(config: Config, mutant: Option<Mutant>) -> Engine {
-    match mutant {
+pub(crate) fn engine(config: Config, mutant: Option<Mutant>, fan_in: Option<u16>) -> Engine {
+    let engine = match mutant {
         Some(mutant) => Engine::with_mutant(config, mutant),
         None => Engine::new(config),
+    };
+    match fan_in {
+        Some(fan_in) => engine.with_fan_in(fan_in),
+        None => engine,
     }
 }
 
 #[cfg(not(feature = "mutants"))]
-pub(crate) fn engine(config: Config, _: Option<Mutant>) -> Engine {
+pub(crate) fn engine(config: Config, _: Option<Mutant>, _: Option<u16>) -> Engine {
     Engine::new(config)
 }

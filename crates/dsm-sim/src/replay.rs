@@ -26,7 +26,7 @@ pub struct ReplayError {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts } =
+        let Setup { pages, heap, placement, hold, arrival, faults, watch, fan_in, mutant, scripts } =
             &self.setup;
         let mut special = Vec::new();
         special.extend((*heap > 0).then(|| format!("{HEAP}{heap}")));
@@ -36,6 +36,7 @@ impl fmt::Display for Replay {
         special.extend((*faults == Faults::Batched).then(|| BATCHED.to_owned()));
         special.extend((*faults == Faults::Posted).then(|| POSTED.to_owned()));
         special.extend((*watch == Watch::Program).then(|| PROGRAM.to_owned()));
+        special.extend(fan_in.map(|fan_in| format!("{FAN_IN}{fan_in}")));
         special.extend(mutant.map(|mutant| format!("{mutant:?}")));
         let scripts = write_scripts(scripts, WORD);
         write!(f, "{pages}:{}:{scripts}:{}", special.join(","), self.path)
@@ -66,6 +67,7 @@ impl FromStr for Replay {
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
             watch: Watch::Everything,
+            fan_in: None,
             mutant: None,
             scripts,
         };
@@ -80,13 +82,18 @@ impl FromStr for Replay {
                     let pages = word.trim_start_matches(HEAP).parse();
                     setup.heap = pages.map_err(|_| error(word, "a number of pages of heap"))?;
                 }
+                _ if word.starts_with(FAN_IN) => {
+                    let fan_in = word.trim_start_matches(FAN_IN).parse().ok();
+                    let fan_in = fan_in.filter(|fan_in| *fan_in > 0);
+                    setup.fan_in = Some(fan_in.ok_or_else(|| error(word, "a number of ranks"))?);
+                }
                 _ if Placement::named(word).is_some() => {
                     setup.placement = Placement::named(word).unwrap_or_default();
                 }
                 _ => {
                     let mutant = planted::named(word);
                     setup.mutant = Some(mutant.ok_or_else(|| {
-                        error(word, "heap and a number, a placement, timed, split, batched, posted, program or a planted bug")
+                        error(word, "heap or tree and a number, a placement, timed, split, batched, posted, program or a planted bug")
                     })?);
                 }
             }
@@ -105,6 +112,7 @@ impl std::error::Error for ReplayError {}
 
 const WORD: Separators = Separators { rank: "+", thread: ",", op: ".", to: "-" };
 const HEAP: &str = "heap";
+const FAN_IN: &str = "tree";
 const TIMED: &str = "timed";
 const SPLIT: &str = "split";
 const BATCHED: &str = "batched";
@@ -122,6 +130,7 @@ mod tests {
             "2:timed,split,posted:r0.w1,b.x+m0-1+,w0.f:3.0.12",
             "2:heap3:l0.c1-0.u0+g0-3.h1:",
             "2:block,timed:w0+w1:",
+            "1:posted,tree2:b+b:",
         ] {
             assert_eq!(text.parse::<Replay>().unwrap().to_string(), text);
         }
@@ -134,6 +143,7 @@ mod tests {
             ("x::r0:", "x"),
             ("1:odd:r0:", "odd"),
             ("1:heap:r0:", "heap"),
+            ("1:tree0:r0:", "tree0"),
             ("1::r0:1..2", "1..2"),
         ] {
             let error = text.parse::<Replay>().unwrap_err().to_string();

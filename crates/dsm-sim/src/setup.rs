@@ -20,6 +20,8 @@ pub struct Setup {
     pub faults: Faults,
     /// Which promises are watched.
     pub watch: Watch,
+    /// How many ranks are below one in the tree of the barrier of all ranks, if not as many as in a real job.
+    pub fan_in: Option<u16>,
     /// The bug planted in every engine, if any.
     pub mutant: Option<Mutant>,
     /// What each thread of each rank does, rank by rank. Its length is the number of ranks.
@@ -71,6 +73,7 @@ impl Setup {
             arrival: Arrival::Whole,
             faults: Faults::AtOnce,
             watch: Watch::Everything,
+            fan_in: None,
             mutant: None,
             scripts: scripts(text, pages)?,
         })
@@ -177,7 +180,8 @@ impl std::error::Error for ScriptError {}
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts } = self;
+        let Self { pages, heap, placement, hold, arrival, faults, watch, fan_in, mutant, scripts } =
+            self;
         write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
         write!(f, ", faults {faults:?}, watch {watch:?}")?;
         if *heap > 0 {
@@ -185,6 +189,9 @@ impl fmt::Display for Setup {
         }
         if *placement != Placement::Cyclic {
             write!(f, ", placed {placement}")?;
+        }
+        if let Some(fan_in) = fan_in {
+            write!(f, ", {fan_in} ranks below one")?;
         }
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;

@@ -20,6 +20,7 @@ pub(crate) fn say_message(message: &Message) -> String {
         Message::Ack { page, epoch } => format!("ack p{page} e{epoch}"),
         Message::BarrierArrive { kind, epoch } => format!("at {} e{epoch}", say_kind(kind)),
         Message::BarrierRelease { kind, epoch } => format!("{} open e{epoch}", say_kind(kind)),
+        Message::Leaving { rank, epoch } => format!("rank {rank} leaves e{epoch}"),
         Message::Ask { asker, id, object, ask } => {
             format!("ask o{object} t{} of {asker}: {ask:?}", id.0)
         }

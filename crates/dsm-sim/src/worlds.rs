@@ -15,6 +15,7 @@ pub struct NamedWorld {
     hold: Hold,
     arrival: Arrival,
     faults: Faults,
+    fan_in: Option<u16>,
 }
 
 /// When a world is explored.
@@ -41,6 +42,11 @@ pub const WORLDS: &[NamedWorld] = &[
     world("3x1", 1, "w0 r0 | r0 w0 | r0 w0"),
     world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
     world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
+    world("3-tree", 1, "b w0 b | r0 b b w0 | b b r0").tree(1),
+    world("3-tree-leave", 1, "b f | b f | b f").tree(1),
+    world("3-tree-mismatch", 1, "b f | b f | b b").tree(1),
+    world("3-tree-absent", 1, "f | r0 | w0 b").tree(1),
+    world("5-tree", 1, "b b | b b | b b | b b | b b").tree(2),
     world("1x1", 1, "r0 w0 b r0 f / w0").batched(),
     world("2-lock", 1, "l0 w0 u0 l0 w0 u0 | l0 w0 u0 l0 u0").held(),
     world("2-lock-threads", 1, "l0 w0 u0 / l0 r0 u0 | l0 w0 u0").held(),
@@ -130,10 +136,10 @@ impl NamedWorld {
     /// If its scripts cannot be read, which those of [`WORLDS`] can.
     #[must_use]
     pub fn setup(&self, mutant: Option<Mutant>) -> Setup {
-        let Self { pages, heap, placement, scripts, hold, arrival, faults, .. } = *self;
+        let Self { pages, heap, placement, scripts, hold, arrival, faults, fan_in, .. } = *self;
         let plain =
             Setup::new(pages, scripts).expect("the scripts of known worlds are well formed");
-        Setup { heap, placement, hold, arrival, faults, mutant, ..plain }
+        Setup { heap, placement, hold, arrival, faults, fan_in, mutant, ..plain }
     }
 
     const fn held(mut self) -> Self {
@@ -166,6 +172,11 @@ impl NamedWorld {
         self
     }
 
+    const fn tree(mut self, fan_in: u16) -> Self {
+        self.fan_in = Some(fan_in);
+        self
+    }
+
     const fn on_request(mut self) -> Self {
         self.when = When::OnRequest;
         self
@@ -178,5 +189,6 @@ const FIRST_LARGE: &str = "3x1-split";
 const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
     let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);
     let (when, placement) = (When::Always, Placement::Cyclic);
-    NamedWorld { name, when, pages, heap: 0, placement, scripts, hold, arrival, faults }
+    let (heap, fan_in) = (0, None);
+    NamedWorld { name, when, pages, heap, placement, scripts, hold, arrival, faults, fan_in }
 }

@@ -68,9 +68,10 @@ pub(crate) fn draw_message(space: &Space, rng: &mut Rng) -> Message {
     let kind = rng.pick(&[BarrierKind::Program, BarrierKind::Finalize]);
     let first = PageId(rng.below(space.pages));
     let claimed = PageId(rng.below(space.area_pages.max(1)));
-    match rng.below(17) {
+    match rng.below(18) {
         15 if space.is_claimed(claimed) => Message::Claim { page: claimed },
         16 if space.is_claimed(claimed) => Message::Home { page: claimed, home: rng.rank(space) },
+        17 => Message::Leaving { rank: rng.rank(space), epoch: rng.epoch() },
         0 => Message::Request { page, access: rng.access() },
         1 => {
             let (right, to) = (rng.right(), rng.rank(space));
@@ -165,6 +166,10 @@ pub(crate) fn distort(message: Message, space: &Space, rng: &mut Rng) -> Message
         }
         Message::BarrierRelease { kind, epoch } => {
             Message::BarrierRelease { kind, epoch: nudge(epoch) }
+        }
+        Message::Leaving { epoch, .. } => {
+            let epoch = nudge(epoch);
+            Message::Leaving { rank: rng.rank(space), epoch }
         }
         Message::Ask { asker, id, object, ask } => match rng.below(5) {
             0 => Message::Ask { asker: rng.rank(space), id, object, ask },

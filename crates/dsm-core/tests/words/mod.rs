@@ -64,6 +64,7 @@ pub(crate) fn say_message(message: &Message) -> String {
         Message::BarrierRelease { kind, epoch } => {
             format!("release of {}, epoch {epoch}", say_barrier(kind))
         }
+        Message::Leaving { rank, epoch } => format!("rank {rank} leaves, epoch {epoch}"),
         Message::Ask { asker, id, object, ask } => {
             format!("ask word {object}, call {} of rank {asker}, {}", id.0, say_ask(ask))
         }
@@ -108,6 +109,7 @@ pub(crate) fn message_of(text: &str) -> Option<Message> {
         ["release", "of", k, "epoch", e] => {
             Message::BarrierRelease { kind: barrier(k)?, epoch: epoch(e)? }
         }
+        ["rank", r, "leaves", "epoch", e] => Message::Leaving { rank: rank(r)?, epoch: epoch(e)? },
         ["ask", "word", o, "call", c, "of", "rank", r, ref ask @ ..] => {
             let (asker, id, object) = (rank(r)?, call(c)?, object(o)?);
             Message::Ask { asker, id, object, ask: ask_of(ask)? }

@@ -1,5 +1,6 @@
 use super::{Answer, Verdict, impossible};
-use dsm_core::{BarrierEvent, BarrierKind, BarrierSituation, BarrierState};
+use dsm_core::BarrierKind::{Finalize, Program};
+use dsm_core::{BarrierEvent, BarrierKind, BarrierSituation, BarrierState, BelowArrived};
 
 pub(super) fn all() -> impl Iterator<Item = BarrierSituation> {
     states().into_iter().flat_map(|state| {
@@ -8,43 +9,72 @@ pub(super) fn all() -> impl Iterator<Item = BarrierSituation> {
 }
 
 pub(super) fn states() -> Vec<BarrierState> {
-    let anywhere = [None, Some(BarrierKind::Program), Some(BarrierKind::Finalize)];
+    let anywhere = [None, Some(Program), Some(Finalize)];
     let mut all = anywhere.map(BarrierState::Waits).to_vec();
+    all.extend(anywhere.map(BarrierState::Told));
     all.extend(anywhere.map(BarrierState::Arrived));
-    all.push(BarrierState::NotCoordinator);
+    all.extend([BelowArrived::None, BelowArrived::Some].map(BarrierState::Between));
+    all.push(BarrierState::NotThere);
     all
 }
 
 pub(super) fn events(state: BarrierState) -> Vec<BarrierEvent> {
-    let kinds = [BarrierKind::Program, BarrierKind::Finalize];
-    let events: &[fn(BarrierKind) -> BarrierEvent] = match state {
-        BarrierState::Waits(_) => &[BarrierEvent::Call, BarrierEvent::Release],
-        BarrierState::Arrived(_) => {
-            &[BarrierEvent::Arrive, BarrierEvent::LastArrives, BarrierEvent::StrayArrive]
-        }
-        BarrierState::NotCoordinator => &[BarrierEvent::Arrive, BarrierEvent::StrayArrive],
+    let arrivals = [BarrierEvent::Arrive, BarrierEvent::LastArrives, BarrierEvent::StrayArrive];
+    let of_both = |events: &[fn(BarrierKind) -> BarrierEvent]| {
+        events.iter().flat_map(|event| [Program, Finalize].map(event)).collect::<Vec<_>>()
     };
-    events.iter().flat_map(|event| kinds.map(event)).collect()
+    match state {
+        BarrierState::Waits(_) | BarrierState::Told(_) => {
+            let mut events =
+                of_both(&[BarrierEvent::Call, BarrierEvent::Release, BarrierEvent::StrayRelease]);
+            let leaving = [BarrierEvent::Leaving, BarrierEvent::LeavingNext];
+            events.extend(leaving.into_iter().chain([BarrierEvent::StrayLeaving]));
+            events
+        }
+        BarrierState::Arrived(_) => of_both(&arrivals),
+        BarrierState::Between(_) => arrivals.map(|event| event(Program)).to_vec(),
+        BarrierState::NotThere => of_both(&arrivals),
+    }
 }
 
 pub(super) fn verdict(BarrierSituation { state, event }: BarrierSituation) -> Verdict {
     match (state, event) {
-        (BarrierState::NotCoordinator, _) => {
-            impossible(Answer::Fails, "a rank arrives at the coordinator")
+        (BarrierState::Told(Some(Program)), _) => {
+            impossible(Answer::Unasked, "a rank that is told so has ended the job")
         }
+        (BarrierState::Waits(_) | BarrierState::Told(_), event) => at_a_rank(state, event),
+        (BarrierState::NotThere, _) => impossible(
+            Answer::Fails,
+            "a rank arrives at the one above it, and leaves at the coordinator",
+        ),
         (_, BarrierEvent::StrayArrive(_)) => {
             impossible(Answer::Fails, "a rank arrives once, at the barrier that all passed to")
         }
-        (BarrierState::Waits(None), BarrierEvent::Call(_)) => Verdict::Possible,
-        (BarrierState::Waits(Some(waits)), BarrierEvent::Release(kind)) if waits == kind => {
-            Verdict::Possible
-        }
-        (_, BarrierEvent::Release(_)) => {
-            impossible(Answer::Fails, "the coordinator releases a barrier this rank waits at")
-        }
-        (_, BarrierEvent::Call(_)) => {
+        (_, _) => Verdict::Possible,
+    }
+}
+
+fn at_a_rank(state: BarrierState, event: BarrierEvent) -> Verdict {
+    let (waits, is_told) = match state {
+        BarrierState::Told(waits) => (waits, true),
+        BarrierState::Waits(waits) => (waits, false),
+        _ => unreachable!("arrivals have states of their own"),
+    };
+    match event {
+        BarrierEvent::Call(_) if waits.is_none() => Verdict::Possible,
+        BarrierEvent::Call(_) => {
             impossible(Answer::GoesOn, "one thread a rank waits; another one's call is refused")
         }
-        (_, _) => Verdict::Possible,
+        BarrierEvent::Release(kind) if waits == Some(kind) => Verdict::Possible,
+        BarrierEvent::Release(_) | BarrierEvent::StrayRelease(_) => {
+            let why = "a rank is released where it arrived, from a barrier that it waits at";
+            impossible(Answer::Fails, why)
+        }
+        BarrierEvent::Leaving if !is_told => Verdict::Possible,
+        BarrierEvent::LeavingNext if !is_told && waits == Some(Program) => Verdict::Possible,
+        _ => {
+            let why = "the coordinator tells once who leaves first, and all passed to the same";
+            impossible(Answer::Fails, why)
+        }
     }
 }

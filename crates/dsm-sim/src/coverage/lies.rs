@@ -32,8 +32,15 @@ pub(super) fn tell(engine: &Engine, mut tell: impl FnMut(Situation, super::Answe
             for from in RANKS.map(Rank) {
                 ask(Input::Message { from, message: Message::BarrierArrive { kind, epoch } });
             }
-            let message = Message::BarrierRelease { kind, epoch };
-            ask(Input::Message { from: Rank(0), message });
+            for from in RANKS.map(Rank) {
+                ask(Input::Message { from, message: Message::BarrierRelease { kind, epoch } });
+            }
+        }
+    }
+    for (rank, epoch) in RANKS.into_iter().flat_map(|rank| (0..4).map(move |epoch| (rank, epoch))) {
+        let message = Message::Leaving { rank: Rank(rank), epoch: Epoch(epoch) };
+        for from in RANKS.map(Rank) {
+            ask(Input::Message { from, message });
         }
     }
     let space = *engine.space();

@@ -1,7 +1,7 @@
 use super::{Answer, Coverage, Verdict, all, barriers, copies, homes};
 use dsm_core::{
-    Access, BarrierEvent, BarrierSituation, BarrierState, CopyContent, CopyEvent, CopySituation,
-    CopyState, HomeEvent, HomeSituation, HomeState, Right, Situation, Which,
+    Access, BarrierEvent, BarrierSituation, BarrierState, BelowArrived, CopyContent, CopyEvent,
+    CopySituation, CopyState, HomeEvent, HomeSituation, HomeState, Right, Situation, Which,
 };
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -155,9 +155,13 @@ fn say_barrier(state: BarrierState) -> String {
     match state {
         BarrierState::Waits(None) => "waits at none".to_owned(),
         BarrierState::Waits(Some(kind)) => format!("waits at {kind:?}"),
+        BarrierState::Told(None) => "told who leaves, waits at none".to_owned(),
+        BarrierState::Told(Some(kind)) => format!("told who leaves, waits at {kind:?}"),
+        BarrierState::Between(BelowArrived::None) => "another rank, nobody arrived".to_owned(),
+        BarrierState::Between(BelowArrived::Some) => "another rank, some arrived".to_owned(),
         BarrierState::Arrived(None) => "coordinator, nobody arrived".to_owned(),
         BarrierState::Arrived(Some(kind)) => format!("coordinator, some arrived at {kind:?}"),
-        BarrierState::NotCoordinator => "not the coordinator".to_owned(),
+        BarrierState::NotThere => "another rank than the sender's".to_owned(),
     }
 }
 
@@ -168,6 +172,10 @@ fn say_barrier_event(event: BarrierEvent) -> String {
         BarrierEvent::LastArrives(kind) => format!("the last arrives at {kind:?}"),
         BarrierEvent::StrayArrive(kind) => format!("stray arrival at {kind:?}"),
         BarrierEvent::Release(kind) => format!("release of {kind:?}"),
+        BarrierEvent::StrayRelease(kind) => format!("stray release of {kind:?}"),
+        BarrierEvent::Leaving => "a rank leaves".to_owned(),
+        BarrierEvent::LeavingNext => "a rank leaves at the next".to_owned(),
+        BarrierEvent::StrayLeaving => "stray news of who leaves".to_owned(),
     }
 }
 

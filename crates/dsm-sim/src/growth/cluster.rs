@@ -4,8 +4,8 @@ use crate::locks::{Change, Take};
 use crate::{Mode, Op};
 use dsm_core::wire::{HEADER_BYTES, Limits, decode, encode};
 use dsm_core::{
-    Access, Answer, Ask, BarrierKind, Call, CallId, Input, Message, ObjectId, Output, PageId, Rank,
-    Space, Task,
+    Access, Answer, Ask, BarrierKind, Call, CallId, Config, Engine, Hold, Input, Message, ObjectId,
+    Output, PageId, Rank, Space, Task,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -54,11 +54,21 @@ struct Packet {
 
 impl Cluster {
     pub(super) fn new(model: Model, space: Space) -> Self {
+        Self::with_fan_in(model, space, None)
+    }
+
+    /// With another width of the barrier's tree.
+    pub(super) fn with_fan_in(model: Model, space: Space, fan_in: Option<u16>) -> Self {
+        let engine = |rank| Engine::new(Config { rank: Rank(rank), space, hold: Hold::Timed });
+        let engine = |rank| match fan_in {
+            Some(fan_in) => engine(rank).with_fan_in(fan_in),
+            None => engine(rank),
+        };
         let page_bytes = u32::try_from(PAGE_BYTES).expect("a page is small");
         Self {
             model,
             limits: Limits { space, page_bytes },
-            members: (0..space.nodes).map(|rank| Member::new(Rank(rank), space)).collect(),
+            members: (0..space.nodes).map(|rank| Member::new(engine(rank))).collect(),
             events: BinaryHeap::new(),
             caused: 0,
             now: 0,

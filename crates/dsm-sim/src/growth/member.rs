@@ -1,6 +1,6 @@
 use crate::Op;
 use crate::locks::Locks;
-use dsm_core::{CallId, Config, Engine, Hold, ObjectId, PageId, Rank, Space};
+use dsm_core::{CallId, Engine, ObjectId, PageId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// One rank: an engine, its processor and its link, and one thread.
@@ -47,9 +47,9 @@ pub(super) struct Traffic {
 }
 
 impl Member {
-    pub(super) fn new(rank: Rank, space: Space) -> Self {
+    pub(super) fn new(engine: Engine) -> Self {
         Self {
-            engine: Engine::new(Config { rank, space, hold: Hold::Timed }),
+            engine,
             processor_free: 0,
             out_free: 0,
             in_free: 0,

@@ -132,10 +132,19 @@ impl Operation {
     /// If the engine breaks a promise: it ends the job, or the operation never ends.
     #[must_use]
     pub fn measure(self, nodes: u16, model: Model) -> Option<Figure> {
+        self.measure_with(nodes, model, None)
+    }
+
+    /// The same where the tree of the barrier of all ranks has another width.
+    ///
+    /// # Panics
+    /// If the engine breaks a promise: it ends the job, or the operation never ends.
+    #[must_use]
+    pub fn measure_with(self, nodes: u16, model: Model, fan_in: Option<u16>) -> Option<Figure> {
         if nodes < self.fewest() {
             return None;
         }
-        let mut cluster = self.cluster(nodes, model);
+        let mut cluster = Cluster::with_fan_in(model, self.space(nodes), fan_in);
         self.prepare(&mut cluster, nodes);
         cluster.forget_traffic();
         let begun = cluster.now();
@@ -168,14 +177,13 @@ impl Operation {
         }
     }
 
-    fn cluster(self, nodes: u16, model: Model) -> Cluster {
+    fn space(self, nodes: u16) -> Space {
         let space = Space::of_pages(nodes, nodes.into());
-        let space = match self {
+        match self {
             Self::FirstTouch => Space { placement: Placement::FirstTouch, ..space },
             Self::Take | Self::Give => Space { pages: space.area_pages + HEAP, ..space },
             _ => space,
-        };
-        Cluster::new(model, space)
+        }
     }
 
     /// What happens before, and is not counted.

@@ -14,6 +14,8 @@ pub(super) struct Part {
     pub(super) model: Model,
     operations: Vec<(Operation, Vec<Option<Figure>>)>,
     loads: Vec<(Workload, Vec<Load>)>,
+    /// The barrier by how many ranks are below one in its tree.
+    trees: Vec<(u16, Vec<Figure>)>,
 }
 
 /// A document has no place for the report.
@@ -37,7 +39,12 @@ impl Report {
                 (workload, loads.collect())
             };
             let operations = Operation::ALL.into_iter().map(of).collect();
-            Part { model, operations, loads: Workload::ALL.into_iter().map(under).collect() }
+            let loads = Workload::ALL.into_iter().map(under).collect();
+            let tree = |fan_in: u16| {
+                let of = |&nodes: &u16| Operation::Barrier.measure_with(nodes, model, Some(fan_in));
+                (fan_in, ranks.iter().filter_map(of).collect())
+            };
+            Part { model, operations, loads, trees: FAN_INS.into_iter().map(tree).collect() }
         };
         Self { ranks: ranks.to_vec(), parts: models.iter().map(part).collect() }
     }
@@ -127,6 +134,14 @@ impl Report {
             row(f, "R", of(&|it| short(part.round_trips(it.time))))?;
             row(f, "messages one after the other", of(&|it| it.hops.to_string()))?;
             row(f, "messages of the busiest rank", of(&|it| grouped(it.busiest)))?;
+            for (fan_in, figures) in &part.trees {
+                let what = match *fan_in {
+                    FLAT => "R if all arrived at one rank".to_owned(),
+                    fan_in => format!("R with {fan_in} below one"),
+                };
+                let cells = figures.iter().map(|it| short(part.round_trips(it.time)));
+                row(f, &what, cells.collect())?;
+            }
         }
         let promised = self.ranks.iter().map(|&nodes| short(promised_barrier(nodes)));
         writeln!(f, "| promised: R at most | {} |", promised.collect::<Vec<_>>().join(" | "))
@@ -267,6 +282,9 @@ fn grouped(value: u64) -> String {
     grouped
 }
 
+/// Widths of the barrier's tree that are compared.
+const FAN_INS: [u16; 6] = [2, 4, 8, 16, 32, FLAT];
+const FLAT: u16 = u16::MAX;
 const NOTHING: &str = "";
 const BEGIN: &str = "<!-- growth: made by make growth -->";
 const END: &str = "<!-- growth: end -->";

@@ -21,6 +21,7 @@ pub(super) fn simpler(setup: &Setup) -> impl Iterator<Item = Setup> {
     let cyclic = Placement::Cyclic;
     all.extend((setup.placement != cyclic).then(|| Setup { placement: cyclic, ..setup.clone() }));
     all.extend((pages < setup.pages).then(|| Setup { pages, ..setup.clone() }));
+    all.extend(setup.fan_in.map(|_| Setup { fan_in: None, ..setup.clone() }));
     let heap = setup.heap.checked_sub(1);
     all.extend(heap.map(|heap| Setup { heap, ..setup.clone() }));
     all.into_iter()

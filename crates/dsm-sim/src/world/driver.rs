@@ -77,8 +77,10 @@ impl World {
         let is_true = match violation {
             Violation::PeerLost { rank: lost } => self.node(rank).lost.contains(&lost),
             Violation::BarrierMismatch { waiting, leaving } => {
-                self.node(waiting).waits_at(BarrierKind::Program)
-                    && self.node(leaving).waits_at(BarrierKind::Finalize)
+                let (waiting, leaving) = (self.node(waiting), self.node(leaving));
+                waiting.waits_at(BarrierKind::Program)
+                    && leaving.waits_at(BarrierKind::Finalize)
+                    && waiting.barriers_reached() == leaving.barriers_reached()
             }
             Violation::Unexpected { .. } | Violation::BadFault { .. } => false,
         };

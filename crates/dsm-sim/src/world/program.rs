@@ -2,7 +2,7 @@ use super::{NOBODY, World, at};
 use crate::locks::{Change, Take};
 use crate::node::{Node, change};
 use crate::oracle::Waiter;
-use crate::thread::{Fault, Thread, ThreadState, Wakeup, call_of, leave_of, thread_of};
+use crate::thread::{Fault, ThreadState, Wakeup, call_of, leave_of, thread_of};
 use crate::{Broken, Faults, Mode, Op, Patience, Promise, Watch};
 use dsm_core::{Access, Answer, Ask, BarrierKind, Call, CallId, Input, ObjectId, PageId, Rank};
 use std::rc::Rc;
@@ -387,10 +387,9 @@ impl World {
             let how = format!("rank {rank} is not let wait at the barrier: {answer:?}");
             return Err(Broken::new(Promise::NoFailure, how));
         }
-        let reached =
-            |node: &Rc<Node>| node.threads.iter().map(Thread::barriers_reached).sum::<usize>();
-        let passed = reached(&self.nodes[at(rank)]);
-        if let Some(behind) = self.nodes.iter().position(|node| reached(node) < passed) {
+        let passed = self.node(rank).barriers_reached();
+        let is_behind = |node: &Rc<Node>| node.barriers_reached() < passed;
+        if let Some(behind) = self.nodes.iter().position(is_behind) {
             let how = format!("rank {rank} passes barrier {passed} before rank {behind} is there");
             return Err(Broken::new(Promise::Barrier, how));
         }

@@ -131,6 +131,9 @@ struct OwnWorld {
     /// When a driver learns of a fault
     #[arg(long, value_enum, default_value_t, requires = "scripts")]
     faults: FaultsArg,
+    /// How many ranks are below one in the tree of the barrier of all ranks [default: as in a real job]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..), requires = "scripts")]
+    fan_in: Option<u16>,
     /// Which promises are watched
     #[arg(long, value_enum, default_value_t)]
     watch: WatchArg,
@@ -339,7 +342,8 @@ impl OwnWorld {
             FaultsArg::Posted => Faults::Posted,
         };
         let (heap, placement, watch) = (self.heap, self.placement, self.watch.into());
-        Ok(Some(Setup { heap, placement, hold, arrival, faults, watch, mutant, ..plain }))
+        let fan_in = self.fan_in;
+        Ok(Some(Setup { heap, placement, hold, arrival, faults, watch, fan_in, mutant, ..plain }))
     }
 }
 
