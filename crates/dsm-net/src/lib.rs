@@ -15,6 +15,8 @@ pub mod pr204;
 pub mod record;
 pub mod rendezvous;
 mod strangers;
+mod trial;
 pub mod wipe;
 
 pub use encryption::Encryption;
+pub use trial::EncryptionCost;

@@ -10,6 +10,7 @@ use super::link::Task;
 use super::locality::Whereabouts;
 use super::plan::Route;
 use super::profiles::LaunchName;
+use super::secrecy;
 use super::ssh;
 use crate::exit_code::ExitCode;
 use crate::words;
@@ -51,6 +52,10 @@ pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Task>, Stop> {
     check_family(crew, &addresses)?;
     let bound = bind(crew, &addresses)?;
     let profile = launch_profile(crew, &hellos, &addresses)?;
+    if let Some(line) = secrecy::describe(crew.plan, bound.values()) {
+        crew.step(|| line.clone());
+        crew.printer.record(line);
+    }
     let starts = starts(crew, &bound, profile).into_iter();
     Ok(starts.map(|start| Task::Obey(Order::Start(Box::new(start)))).collect())
 }

@@ -22,6 +22,7 @@ mod printer;
 mod profiles;
 mod rank_set;
 mod report;
+mod secrecy;
 mod signals;
 mod sink;
 mod ssh;

@@ -88,6 +88,10 @@ pub(crate) struct Options {
     #[arg(long, value_enum)]
     pub(crate) peer: Option<PeerName>,
 
+    /// Between which ranks connections are encrypted [default: $DSM_ENCRYPT, or auto]
+    #[arg(long, value_enum)]
+    pub(crate) encrypt: Option<EncryptName>,
+
     /// Which hosts are reached by ssh: those that are not this machine, all, or none
     #[arg(long, value_enum, default_value_t = SshUse::Auto)]
     pub(crate) ssh: SshUse,
@@ -185,6 +189,16 @@ pub(crate) enum PlacementName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EncryptName {
+    /// Those of different hosts.
+    Auto,
+    /// All.
+    Always,
+    /// None; ranks still authenticate each other.
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SshUse {
     /// Where the host is not this machine.
     Auto,
@@ -210,6 +224,16 @@ impl PlacementName {
             Self::Block => "block",
             Self::Random => "random",
             Self::FirstTouch => "first-touch",
+        }
+    }
+}
+
+impl EncryptName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
         }
     }
 }
@@ -363,6 +387,15 @@ mod tests {
             let word = format!("--placement={}", placement.as_str());
             assert_eq!(parse(&[&word, "m", "p"]).placement, Some(*placement));
             assert_eq!(dsm::check_setting("DSM_PLACEMENT", placement.as_str()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_choice_of_encryption_is_one_the_runtime_knows() {
+        for choice in EncryptName::value_variants() {
+            let word = format!("--encrypt={}", choice.as_str());
+            assert_eq!(parse(&[&word, "m", "p"]).encrypt, Some(*choice));
+            assert_eq!(dsm::check_setting("DSM_ENCRYPT", choice.as_str()), Ok(()));
         }
     }
 

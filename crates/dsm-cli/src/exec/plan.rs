@@ -5,9 +5,11 @@ use super::locality::{Whereabouts, at_sight, locate};
 use super::machine_file::{self, MachineFileError, Place};
 use super::options::{Export, Options, SshUse, StdinTo};
 use super::profiles::{PEER, PeerName, ProfileError, Profiles};
+use super::secrecy;
 use super::ssh::{SshCommand, SshCommandError, Wrapper};
 use crate::exit_code::ExitCode;
 use crate::words;
+use dsm_net::Encryption;
 use dsm_net::launch::{JobId, JobKey, Lookup};
 use std::collections::BTreeMap;
 use std::env;
@@ -62,6 +64,10 @@ pub(crate) enum PlanError {
     Variable { variable: &'static str, value: OsString, expected: String },
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    #[error(
+        "--encrypt=always, or DSM_ENCRYPT: ranks that may be foreign have no key to encrypt with"
+    )]
+    NoKey,
     #[error("--stdin {rank}: the job has ranks 0 to {last}")]
     StdinRank { rank: u16, last: usize },
     #[error("rank {rank} ({place}) is not on this machine, and --ssh=never forbids to reach it")]
@@ -79,7 +85,7 @@ pub(crate) enum PlanError {
 impl PlanError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::StdinRank { .. } => ExitCode::USAGE,
+            Self::StdinRank { .. } | Self::NoKey => ExitCode::USAGE,
             Self::Profile(ProfileError::Variable { .. }) => ExitCode::CONFIGURATION,
             Self::Profile(_) => ExitCode::USAGE,
             Self::MachineFile(MachineFileError::Read { source, .. }) => {
@@ -114,6 +120,9 @@ impl Plan {
         };
         let directory =
             directory.map_err(|source| PlanError::Own { what: "working directory", source })?;
+        if !profiles.has_key() && secrecy::chosen(&environment) == Encryption::Always {
+            return Err(PlanError::NoKey);
+        }
         let (program, args) = options.command.split_first().expect("clap requires a program");
         Ok(Self {
             job,
@@ -346,6 +355,7 @@ fn settings(options: &Options) -> Result<Vec<(&'static str, String)>, PlanError>
             "DSM_HEAP" => options.heap.clone(),
             "DSM_BASE" => options.base.clone(),
             "DSM_PLACEMENT" => options.placement.map(|placement| placement.as_str().to_owned()),
+            "DSM_ENCRYPT" => options.encrypt.map(|encrypt| encrypt.as_str().to_owned()),
             "DSM_FAULT" => options.fault.map(|fault| fault.as_str().to_owned()),
             _ => None,
         };

@@ -2,13 +2,16 @@
 
 use crate::words;
 use dsm::Finding;
+use dsm_net::EncryptionCost;
 use rustix::process::{Resource, getrlimit};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 pub(super) fn of_this_machine() -> Vec<Finding> {
-    vec![wrapper(), bin_directory(env::var_os("DSM_BIN").map(PathBuf::from)), ssh(), descriptors()]
+    let bin = env::var_os("DSM_BIN").map(PathBuf::from);
+    vec![wrapper(), bin_directory(bin), ssh(), descriptors(), encryption()]
 }
 
 /// A program that was installed beside this one.
@@ -66,6 +69,20 @@ fn descriptors() -> Finding {
     bad(WHAT, detail, "raise the hard limit: ulimit -Hn, or nofile in /etc/security/limits.conf")
 }
 
+/// What it costs here that nobody on the way reads along.
+fn encryption() -> Finding {
+    const WHAT: &str = "encryption";
+    match EncryptionCost::of_page(PAGE_BYTES) {
+        Ok(EncryptionCost { seal, open }) => {
+            let us = |time: Duration| time.as_secs_f64() * 1e6;
+            let (seal, open) = (us(seal), us(open));
+            let cost = format!("a page is sealed in {seal:.1} us and opened in {open:.1} us");
+            good(WHAT, format!("{cost}; between hosts, unless --encrypt says otherwise"))
+        }
+        Err(error) => bad(WHAT, error.to_string(), "no job of several ranks can run here"),
+    }
+}
+
 fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
@@ -78,6 +95,8 @@ pub(super) fn bad(what: &'static str, detail: String, mend: &str) -> Finding {
     Finding { what, ok: false, detail, mend: Some(mend.into()) }
 }
 
+/// Of the pages whose encryption is timed.
+const PAGE_BYTES: usize = 4096;
 /// Fewer are worth a word.
 const ENOUGH_RANKS: u64 = 64;
 
