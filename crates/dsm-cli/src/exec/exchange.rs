@@ -247,6 +247,8 @@ impl Worker {
         guest.contributed = true;
         if self.blobs.len() == usize::from(self.nodes) {
             (self.remind_at, self.listener) = (None, None);
+            // Later nobody may be there to tell.
+            self.knocks.rest().into_iter().for_each(|line| self.complain(&line));
             self.answer = Some(self.blobs.values().flatten().copied().collect());
         }
         self.serve(guest)
