@@ -1,7 +1,7 @@
 use super::injury::{Injury, injure};
 use super::judge::judge;
 use super::kind::{Kind, Promise};
-use super::trial::Trial;
+use super::trial::{Moment, Trial};
 use crate::conditions::Conditions;
 use crate::crew::{Member, Role, crew};
 use crate::job::Running;
@@ -32,28 +32,46 @@ pub(crate) struct Outcome {
 pub(crate) fn conduct(lab: &Lab, trial: &Trial) -> Outcome {
     lab.network().reseed(trial.seed);
     lab.network().set_all(&trial.before);
-    let is_early = trial.moment.is_zero();
-    let early = if is_early { injure(lab, trial, Duration::ZERO) } else { None };
+    let is_early = trial.moment == Moment::Before;
+    let mut injury = if is_early { injure(lab, trial, Duration::ZERO) } else { None };
     let mut job = start(lab, trial);
-    let outcome = if !is_early && job.run_for(trial.moment) {
-        finish(lab, trial, job, None)
-    } else {
-        let mut injury = early;
-        // Whom it happens to may not be there yet.
-        while injury.is_none() {
-            injury = injure(lab, trial, job.elapsed());
-            if injury.is_none() && job.run_for(SOON) {
-                break;
-            }
+    let is_over = !is_early && await_moment(trial, &mut job);
+    // Whom it happens to may not be there yet.
+    while !is_over && injury.is_none() {
+        injury = injure(lab, trial, job.elapsed());
+        if injury.is_none() && job.run_for(SOON) {
+            break;
         }
-        finish(lab, trial, job, injury)
-    };
+    }
+    let outcome = finish(lab, trial, job, injury);
     lab.network().set_all(&Conditions::default());
     crew(lab).iter().filter(|it| is_of_the_job(it)).for_each(|it| {
         it.signal(Signal::KILL);
         await_pidfd(&it.pidfd, Instant::now() + GONE);
     });
     outcome
+}
+
+/// True if the job was over sooner.
+fn await_moment(trial: &Trial, job: &mut Running) -> bool {
+    let after = match trial.moment {
+        Moment::Before => Duration::ZERO,
+        Moment::Started(after) => after,
+        Moment::Working(after) => {
+            let tag = |rank| format!("[Proc {rank} : ");
+            let works = |rank| {
+                job.seek(LIMIT, |line| {
+                    line.text.starts_with(&tag(rank)) && line.text.contains(" working ")
+                })
+                .is_some()
+            };
+            if !(0..trial.machines.len()).all(works) {
+                return true;
+            }
+            after
+        }
+    };
+    job.run_for(after)
 }
 
 fn start(lab: &Lab, trial: &Trial) -> Running {
@@ -128,12 +146,13 @@ fn await_told(
     Some(line?.at.saturating_sub(injury.at))
 }
 
-/// The line that tells why the job ends.
+/// The line that tells why the job ends: no warning, and nothing of who waits for whom meanwhile.
 pub(crate) fn first_line(ended: &Ended) -> Option<&Line> {
     ended.lines.iter().find(|line| {
         line.stream == Stream::Stderr
             && line.text.starts_with("dsmexec: ")
             && !line.text.starts_with("dsmexec: warning: ")
+            && !line.text.contains(" waited ")
     })
 }
 

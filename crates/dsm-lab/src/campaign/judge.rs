@@ -84,6 +84,10 @@ fn limit(trial: &Trial, injury: &Injury, ended: &Ended) -> Duration {
     };
     match trial.kind {
         _ if injury.rank.is_some() => RANK_TOLD,
+        // Ranks that do not reach each other wait for each other in dsm_init.
+        Kind::PairParted | Kind::PairPartedOneWay if !(0..trial.machines.len()).all(works) => {
+            INIT_TOLD
+        }
         // Before all ranks have met it is the connecting that fails, and a step of that may take 10 s.
         _ if !(0..trial.machines.len()).all(works) => CONNECT_TOLD,
         _ => TOLD,
@@ -92,4 +96,5 @@ fn limit(trial: &Trial, injury: &Injury, ended: &Ended) -> Duration {
 
 const RANK_TOLD: Duration = Duration::from_secs(1);
 const TOLD: Duration = Duration::from_secs(5);
+const INIT_TOLD: Duration = Duration::from_secs(30);
 const CONNECT_TOLD: Duration = Duration::from_secs(11);

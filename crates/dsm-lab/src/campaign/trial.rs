@@ -16,8 +16,8 @@ pub(crate) struct Trial {
     pub(crate) user: User,
     /// The host of each rank.
     pub(crate) machines: Vec<usize>,
-    /// When it goes wrong, since dsmexec was started.
-    pub(crate) moment: Duration,
+    /// When it goes wrong.
+    pub(crate) moment: Moment,
     /// Of however many could be it, the one that it happens to.
     pub(crate) victim: u64,
     /// The lines' conditions before anything goes wrong.
@@ -26,6 +26,17 @@ pub(crate) struct Trial {
     pub(crate) after: Conditions,
     /// How long, if it passes.
     pub(crate) how_long: Duration,
+}
+
+/// When something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before dsmexec is started.
+    Before,
+    /// So long after it was started.
+    Started(Duration),
+    /// So long after all ranks have begun to work.
+    Working(Duration),
 }
 
 /// What a campaign chooses from.
@@ -51,8 +62,9 @@ impl Trial {
             _ => 150 + rng.below(250),
         };
         let moment = match kind.promise() {
-            Promise::Completes if rng.one_in(2) => Duration::ZERO,
-            _ => Duration::from_micros(rng.below(1_200_000)),
+            Promise::Completes if rng.one_in(2) => Moment::Before,
+            _ if rng.one_in(3) => Moment::Started(Duration::from_micros(rng.below(1_000_000))),
+            _ => Moment::Working(Duration::from_micros(rng.below(500_000))),
         };
         Self {
             seed,
@@ -116,9 +128,9 @@ impl fmt::Display for Trial {
             self.machines.iter().map(|host| format!("node{}", host + 1)).collect();
         write!(
             f,
-            "{} at {:.3} s of {} {} with {} on {} by {}, delay {:.1} ms",
+            "{} {} {} {} with {} on {} by {}, delay {:.1} ms",
             self.kind,
-            self.moment.as_secs_f64(),
+            self.moment,
             self.workload,
             self.steps,
             self.engine,
@@ -126,6 +138,16 @@ impl fmt::Display for Trial {
             self.user.name(),
             self.before.delay.as_secs_f64() * 1e3,
         )
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Before => write!(f, "before"),
+            Self::Started(after) => write!(f, "{:.3} s after the start of", after.as_secs_f64()),
+            Self::Working(after) => write!(f, "{:.3} s into the work of", after.as_secs_f64()),
+        }
     }
 }
 
