@@ -7,7 +7,7 @@
  * medians. On one rank everything is at hand: what it prints then is what remains without a network.
  *
  * The figures depend on how long an idle processor takes to wake up, and are to be compared within a run. A round trip
- * of plain TCP, which every operation across ranks needs at least, is printed by fault_latency-rs.
+ * of plain TCP, which every operation across ranks needs at least, is printed by dsm bench.
  *
  * Exit code 0; 1 if the job cannot be joined or a word is wrong; 64 for wrong arguments.
  */

@@ -39,6 +39,8 @@ pub(crate) struct Done {
     pub(crate) readings: Vec<Reading>,
     /// As rank 0 was told of it.
     pub(crate) fault_engine: Option<String>,
+    /// Whether pages travelled encrypted; `None` if none did.
+    pub(crate) encrypted: Option<bool>,
     /// From before dsmexec was started until it had ended.
     pub(crate) took: Duration,
 }
@@ -72,16 +74,18 @@ impl Job {
         if launch.machine_file.is_none() {
             running.feed(format!("localhost slots={}\n", self.ranks).as_bytes())?;
         }
-        let mut readings = Vec::new();
+        let (mut readings, mut encrypted) = (Vec::new(), None);
         while let Some(line) = running.next_line(self.ranks)? {
             match serde_json::from_slice(&line) {
+                Ok(Word::Encrypted(is)) => encrypted = Some(is),
                 Ok(Word::Progress(part)) => progress(part),
                 Ok(Word::Reading(reading)) => readings.push(reading),
                 Err(_) => return Err(JobError::Unclear { said: words::of_stranger(&line) }),
             }
         }
         running.end(self.ranks)?;
-        Ok(Done { readings, fault_engine: report.fault_engine(), took: began.elapsed() })
+        let (fault_engine, took) = (report.fault_engine(), began.elapsed());
+        Ok(Done { readings, fault_engine, encrypted, took })
     }
 
     fn command(&self, launch: &Launch, report: &Path) -> Result<Command, JobError> {

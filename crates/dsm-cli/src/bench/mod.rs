@@ -49,6 +49,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ENGINE", value_parser = ["auto", "uffd", "sigsegv"])]
     fault: Option<String>,
 
+    /// Between which ranks connections are encrypted [default: $DSM_ENCRYPT, or auto]
+    #[arg(long, value_name = "WHICH", value_parser = ["auto", "always", "never"])]
+    encrypt: Option<String>,
+
     /// Where to write the figures, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -94,7 +98,7 @@ fn measure(options: &Options) -> Result<Outcome, Box<dyn Error>> {
     let wanted = options.wanted()?;
     let plan = Plan::of(&wanted);
     let launch = options.launch();
-    let (mut collected, mut fault_engine) = (Collected::default(), None);
+    let (mut collected, mut fault_engine, mut encrypted) = (Collected::default(), None, None);
     let progress = Progress::new();
     for (number, job) in plan.jobs.iter().enumerate() {
         let what = format!("job {} of {}, {} ranks", number + 1, plan.jobs.len(), job.ranks);
@@ -104,12 +108,18 @@ fn measure(options: &Options) -> Result<Outcome, Box<dyn Error>> {
         if job.ranks > 1 {
             fault_engine = done.fault_engine.or(fault_engine);
         }
+        encrypted = done.encrypted.or(encrypted);
         collected.take(job, done.readings, done.took);
     }
     let engine = fault_engine.unwrap_or_else(|| "none: one rank".to_owned());
+    let secrecy = match encrypted {
+        Some(true) => "between ranks: encrypted",
+        Some(false) => "between ranks: plaintext",
+        None => "between ranks: nothing measured",
+    };
     let about = vec![
         format!("{}, {}", machine::kernel(), load.describe()),
-        format!("faults: {engine}; between ranks: not encrypted; {}", machine::settings()),
+        format!("faults: {engine}; {secrecy}; {}", machine::settings()),
         EXPLANATION.to_owned(),
     ];
     Ok(Outcome { about, rows: collected.rows(), left_out: plan.left_out })
@@ -140,6 +150,9 @@ impl Options {
         let mut options = Vec::new();
         if let Some(fault) = &self.fault {
             options.extend(["--fault".into(), fault.into()]);
+        }
+        if let Some(encrypt) = &self.encrypt {
+            options.extend(["-x".into(), format!("DSM_ENCRYPT={encrypt}").into()]);
         }
         Launch { machine_file: self.machine_file.clone(), options }
     }

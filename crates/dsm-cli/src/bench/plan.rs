@@ -35,7 +35,7 @@ impl Plan {
         let Wanted { rounds, .. } = *wanted;
         plan.single(wanted, Suite::Busy, rounds);
         plan.streams(wanted);
-        plan.single(wanted, Suite::OneRank, (rounds / 50).max(5));
+        plan.single(wanted, Suite::OneRank, (rounds / 10).max(5));
         plan.untouched(wanted);
         plan
     }

@@ -17,6 +17,8 @@ pub(crate) struct Spec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Word {
+    /// Whether what this rank and rank 1 say to each other is encrypted.
+    Encrypted(bool),
     /// How much is done, from 0 to 1.
     Progress(f64),
     Reading(Reading),

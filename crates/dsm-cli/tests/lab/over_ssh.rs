@@ -178,18 +178,19 @@ fn any_program_is_started_with_its_arguments_and_directory() {
 fn a_read_fault_is_measured_beside_a_round_trip() {
     for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         let machines = [lab.machines(2)[0], lab.machines(2)[1]];
-        let ended =
-            lab.job(User::Ordinary, &machines).run("fault_latency-rs", &["1000", &lab.address(1)]);
+        let ended = lab.job(User::Ordinary, &machines).run("dsm", &["bench-rank", SPEC]);
         ended.expect_code(0);
         for line in ended.rank(0) {
             println!("{}: {line}", lab.describe());
         }
         assert!(
-            ended.rank(0).iter().any(|line| line.starts_with("read fault ")),
+            ended.rank(0).iter().any(|line| line.contains(r#""line":"read_fault""#)),
             "{}",
             ended.report()
         );
     }
 }
 
+/// What `dsm bench` tells its ranks to measure.
+const SPEC: &str = r#"{"suite":"latency","lines":["read_fault"],"rounds":300,"pinning":"free"}"#;
 pub(crate) const ENGINES: [&str; 2] = ["uffd", "sigsegv"];

@@ -14,8 +14,10 @@ mod untouched;
 use super::line::Suite;
 use super::reading::{Reading, Spec, Word};
 use dsm::Node;
+use dsm_net::Encryption;
 use ground::Ground;
 use link::{Link, Order};
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
@@ -44,12 +46,22 @@ fn among_ranks(node: &Node, spec: &Spec) -> Outcome {
     if node.rank() > 0 {
         return serve::until_the_end(&ground, links.pop().ok_or("no link to rank 0")?);
     }
+    say(&Word::Encrypted(is_encrypted(node)))?;
     match spec.suite {
         Suite::Busy => busy::measure(&ground, spec, &mut links)?,
         Suite::Streams => streams::measure(&ground, spec, &mut links)?,
         _ => latency::measure(&ground, spec, &mut links)?,
     }
     link::order_all(&mut links, Order::End)
+}
+
+/// As the ranks decide it themselves.
+fn is_encrypted(node: &Node) -> bool {
+    let named = env::var("DSM_ENCRYPT").ok().and_then(|name| Encryption::named(&name));
+    let (choice, ends) = (named.unwrap_or_default(), node.address(0).zip(node.address(1)));
+    ends.is_some_and(|(one, other)| {
+        choice.between(one, other) != Encryption::Never.between(one, other)
+    })
 }
 
 /// Says how much is done.
