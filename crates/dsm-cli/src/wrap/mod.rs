@@ -9,6 +9,7 @@ mod find;
 mod foreign;
 mod input;
 mod launch_pipe;
+mod memory;
 mod program;
 mod rank_socket;
 mod stage;

@@ -3,6 +3,7 @@ use super::family;
 use super::find::{Surroundings, failure};
 use super::input::Input;
 use super::launch_pipe::{Launch, LaunchPipe};
+use super::memory::MemoryGroup;
 use super::rank_socket::{Line, RankSocket};
 use super::stage;
 use super::told::{Family, Told};
@@ -14,7 +15,7 @@ use dsm_net::launch::{
 use dsm_net::pr204::{ETE7, LAUNCHER_FD, LISTENER_FD};
 use rustix::event::PollFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -44,6 +45,7 @@ pub(super) struct Program {
     /// After how long a wait is to be told unasked; 0 is never.
     explain_after_ms: u32,
     block: Option<BlockSocket>,
+    memory: Option<MemoryGroup>,
     /// The signal that has stopped it.
     stopped_by: Option<i32>,
     exited_at: Option<Instant>,
@@ -89,6 +91,15 @@ impl Program {
         let spawned = spawn_stage(start, &around, &path, listener.as_fd());
         spawned.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::TOOBIG) => failure(StartStep::Execute, &path, &error),
+            Some(Errno::AGAIN) => {
+                let mut failure = failure(StartStep::Resources, &path, &error);
+                if let Some(limit) = getrlimit(Resource::Nproc).current {
+                    let room =
+                        format!("; the user may have {limit} processes and threads (ulimit -u)");
+                    failure.cause.push_str(&room);
+                }
+                failure
+            }
             _ => failure(StartStep::Resources, &path, &error),
         })
     }
@@ -117,6 +128,7 @@ impl Program {
                 return Err(error);
             }
         };
+        let pid = child.id();
         Ok(Self {
             path: path.to_path_buf(),
             child,
@@ -130,6 +142,7 @@ impl Program {
             knows: Questions::None,
             explain_after_ms,
             block,
+            memory: MemoryGroup::of(pid),
             stopped_by: None,
             exited_at: None,
             kill_at: None,
@@ -191,7 +204,10 @@ impl Program {
         for status in &said {
             match status {
                 Status::Explains => self.knows = Questions::All,
-                Status::Joined { .. } => self.joined_as = self.executable(),
+                Status::Joined { .. } => {
+                    self.joined_as = self.executable();
+                    self.memory = MemoryGroup::follow(self.memory.take(), self.pid());
+                }
                 Status::Finalized | Status::Failed { .. } | Status::ContactLost { .. } => {
                     self.joined_as = None;
                 }
@@ -242,6 +258,7 @@ impl Program {
         if self.exited_at.is_some() {
             return None;
         }
+        self.memory = MemoryGroup::follow(self.memory.take(), self.pid());
         let options = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
         let pid = Pid::from_child(&self.child);
         // The kernel keeps the last change alone.
@@ -342,6 +359,7 @@ impl Program {
         mut self,
         mut output: impl FnMut(Stream, Vec<u8>),
     ) -> io::Result<(Vec<Status>, Ending)> {
+        let was_killed = self.killed;
         self.signal(Signal::KILL);
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut left = PIPE_BYTES;
@@ -351,6 +369,7 @@ impl Program {
             }
         }
         let mut said = Vec::new();
+        let had_no_memory = self.memory.as_ref().and_then(MemoryGroup::told);
         loop {
             let more = self.on_socket();
             if more.is_empty() {
@@ -358,7 +377,12 @@ impl Program {
             }
             said.extend(more);
         }
-        Ok((said, ending(self.child.wait()?)))
+        let ending = ending(self.child.wait()?);
+        if let (Some(why), Ending::Signal(SIGKILL), false) = (had_no_memory, ending, was_killed) {
+            let reason = format!("was killed by signal 9 (SIGKILL), {why}");
+            said.push(Status::Failed { code: 128 + SIGKILL, reason });
+        }
+        Ok((said, ending))
     }
 
     fn signal(&self, signal: Signal) {
@@ -448,6 +472,7 @@ fn ending(status: ExitStatus) -> Ending {
     }
 }
 
+const SIGKILL: i32 = Signal::KILL.as_raw();
 /// Of more threads nobody asks whether they run.
 const MAX_THREADS: usize = 256;
 /// Read from a pipe at once.

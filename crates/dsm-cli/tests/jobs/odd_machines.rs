@@ -130,7 +130,10 @@ fn a_rank_that_its_cgroup_has_no_memory_for_ends_the_job() {
         format!("echo $$ > '{}' && exec \"$0\" \"$@\"", group.0.join("cgroup.procs").display());
     // Each rank writes half of 64 MiB, and reads the rest.
     let ended = place.run(&[], &["sh", "-c", &script], &["rotation", "64", "2"]);
-    ended.assert_code(137).assert_stderr(&["dsmexec: rank ", " was killed by signal 9 (SIGKILL)"]);
+    ended.assert_code(137).assert_stderr(&[
+        "dsmexec: rank ",
+        " was killed by signal 9 (SIGKILL), by the kernel for lack of memory (cgroup limit 25165824 bytes)",
+    ]);
 }
 
 #[test]
