@@ -6,7 +6,8 @@ use std::ptr::{self, NonNull};
 
 /// Memory that this process mapped and that stays mapped at `start..start + bytes` until the drop.
 ///
-/// Nobody holds a Rust reference into it except through [`Mapping::atomics`].
+/// Nobody holds a Rust reference into it except through [`Mapping::atomics`], and whoever has it alone and gives no
+/// advice on it any more.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<u8>,

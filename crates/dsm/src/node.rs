@@ -15,7 +15,7 @@ use dsm_core::pr204::Profile;
 use dsm_core::wire::{Hello, Limits, Secrecy, VERSION};
 use dsm_core::{Answer, BarrierKind, Call, Config, Engine, Hold, Placement, Rank, Space};
 use dsm_mem::{
-    Faults, FaultsError, Layout, Region, RegionError, Word, WordsError, is_forked_child,
+    Faults, FaultsError, Hidden, Layout, Region, RegionError, Word, WordsError, is_forked_child,
 };
 use dsm_net::connection::Connection;
 use dsm_net::keys::{KEY_BYTES, PairKeys};
@@ -514,7 +514,8 @@ fn meet(
     hello: Hello,
     space: Space,
 ) -> Result<BTreeMap<Rank, Connection>, JoinError> {
-    let store = vec![0; found.nodes.len() * KEY_BYTES];
+    let store = Hidden::new(found.nodes.len() * KEY_BYTES);
+    let store = store.map_err(system("hide keys from core files"))?;
     let listener = found.listener.try_clone().map_err(system("keep the listening socket"))?;
     let mut rendezvous = Rendezvous::new(Party {
         hello,
