@@ -75,6 +75,13 @@ fn output_written_before_a_failure_is_delivered() {
 }
 
 #[test]
+fn a_mebibyte_written_just_before_an_abort_is_delivered() {
+    let script = "head -c 1048575 /dev/zero | tr '\\0' x; echo; kill -ABRT $$";
+    let ended = Place::local(1).sh(&["--tag=none"], script);
+    assert_eq!(ended.assert_code(134).stdout.len(), 1 << 20);
+}
+
+#[test]
 fn ctrl_c_ends_everything() {
     let check = |signal: Signal, code: i32, name: &str| {
         let place = Place::local(2);

@@ -111,6 +111,27 @@ fn a_long_wait_is_explained_unasked_by_who_is_in_the_way() {
     }
 }
 
+/// A thread of rank 1 that read zeros would say that it is not so.
+#[test]
+fn a_thread_that_waits_for_a_page_reads_nothing_when_its_rank_ends() {
+    for engine in ["uffd", "sigsegv"] {
+        let place = Place::local(3);
+        let options = ["--tag=rank", "--stdin=1", "--explain-after=1", "--fault", engine];
+        let mut running = place.start(&options, &[built("waits")]);
+        let mut ready = running.await_stdout("ready", 3);
+        ready.sort();
+        let ranks = Watched::last_words(&ready);
+        ranks[2].kill(Signal::STOP);
+        running.feed(b"go\n".to_vec());
+        running.await_stderr("rank 1 (localhost) has waited ", 1);
+        running.await_stderr(" for page 0x", 2);
+        ranks[2].kill(Signal::KILL);
+        let ended = running.wait();
+        ended.assert_code(137).assert_stderr(&["rank 2 (localhost) ", "signal 9 (SIGKILL)"]);
+        assert!(!ended.stderr.contains("not so"), "{ended}");
+    }
+}
+
 #[test]
 fn a_rank_that_computes_for_long_is_told_a_few_times_and_the_job_goes_on() {
     let place = Place::local(2);
