@@ -263,15 +263,18 @@ impl Verdict {
 
     fn convict_the_connection(&mut self, suspicion: &Suspicion) {
         let Suspicion { from, of, cause, .. } = suspicion;
-        let host = |rank: &u16| &self.ranks[usize::from(*rank)].host;
-        let what = format!(
-            "contact lost between rank {from} ({}) and rank {of} ({}): {cause}",
-            host(from),
-            host(of)
-        );
+        let what =
+            format!("contact lost between {} and {}: {cause}", self.name(*from), self.name(*of));
         let blame = Blame { code: ExitCode::CONTACT_LOST, who: Who::Job, what };
         self.blame.get_or_insert(blame);
         self.must_end = true;
+    }
+
+    /// A rank, with its host and its process, if that is known.
+    fn name(&self, rank: u16) -> String {
+        let RankState { host, pid, .. } = &self.ranks[usize::from(rank)];
+        let pid = pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
+        format!("rank {rank} ({host}){pid}")
     }
 
     fn fail(&mut self, rank: u16, code: ExitCode, what: String) {

@@ -117,7 +117,8 @@ fn a_lost_contact_is_the_fault_of_the_peer_that_died() {
     check(&[Contact(0, 1), Seconds(1), Killed(1, 11)], 139, true, line);
     check(&[Killed(1, 11), Contact(0, 1)], 139, true, line);
     check(&[Contact(0, 1), Seconds(1)], 0, false, "");
-    let line = "contact lost between rank 0 (a) and rank 1 (b): connection reset by peer";
+    let line = "contact lost between rank 0 (a) pid 100 and rank 1 (b) pid 101: \
+                connection reset by peer";
     check(&[Contact(0, 1), Contact(1, 0), Seconds(2)], 75, true, line);
     check(&[Contact(0, 1), Seconds(3), Killed(1, 9)], 75, true, line);
     let line = "rank 2 (c) pid 102 broke the protocol: it lost contact to a rank 7";
