@@ -1,0 +1,194 @@
+//! Row: a host is frozen, or loses its power without a word; the network is partitioned, of one host or of halves, or one way
+//! only: the lost host is named, the job ends, and the other side ends by its lease.
+
+use crate::TOOLS;
+use crate::case::{ENGINES, GONE};
+use dsm_lab::{Conditions, Lab, Line, Running, Stream, User};
+use rustix::process::Signal;
+use std::fs::{self, DirEntry};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+#[test]
+fn is_frozen() {
+    let Some(lab) = hosts() else { return };
+    let jobs = Jobs::at_work(&lab);
+    signal_all_on(&lab, 1, "STOP");
+    jobs.expect_told("host frozen", &[1]);
+    let frozen = namespace_of(&lab, 1);
+    let others = processes(&lab).into_iter().filter(|(_, namespace)| *namespace != frozen);
+    assert_eq!(others.collect::<Vec<_>>(), [], "left on the other hosts");
+    // Thawed later, its dsmwraps find that they are alone.
+    signal_all_on(&lab, 1, "CONT");
+    let thawed = Instant::now();
+    lab.expect_no_processes(GONE);
+    println!("host frozen: all gone {:.3} s after it is thawed", thawed.elapsed().as_secs_f64());
+}
+
+#[test]
+fn loses_its_power() {
+    let Some(mut lab) = hosts() else { return };
+    let jobs = Jobs::at_work(&lab);
+    lab.lose_host(1);
+    jobs.expect_told("host without power", &[1]);
+    lab.expect_no_processes(Duration::ZERO);
+}
+
+#[test]
+fn is_cut_off_alone() {
+    check("one host cut off", &[1], |from, to| (from == 1) != (to == 1));
+}
+
+#[test]
+fn is_in_the_other_half() {
+    check("halves", &[2, 3], |from, to| (from < 2) != (to < 2));
+}
+
+#[test]
+fn hears_but_is_not_heard() {
+    check("one way, from it", &[1], |from, _| from == 1);
+}
+
+#[test]
+fn is_heard_but_hears_nothing() {
+    check("one way, to it", &[1], |_, to| to == 1);
+}
+
+/// Only two ranks are cut from each other, and dsmexec hears both: they end the job, or it is explained who waits for whom.
+#[test]
+fn is_cut_off_from_another_only() {
+    let Some(lab) = hosts() else { return };
+    let jobs = Jobs::at_work(&lab);
+    let pair = [(1, 2), (2, 1)];
+    lab.network().set_where(&Conditions::cut(), |from, to| pair.contains(&(from, to)));
+    for Fated { engine, mut job, at, .. } in jobs.jobs {
+        let is_own = |line: &Line| line.stream == Stream::Stderr && line.text.contains("dsmexec: ");
+        let line = job.wait_for("line of dsmexec", Duration::from_secs(30), is_own);
+        let is_over = line.text.contains("contact lost");
+        if !is_over {
+            job.signal_dsmexec(Signal::INT);
+        }
+        let ended = job.finish(Duration::from_secs(30));
+        let told = line.at.saturating_sub(at);
+        assert!(told <= EXPLAINED, "told after {told:?}\n{}", ended.report());
+        let (told, text) = (told.as_secs_f64(), &line.text);
+        if is_over {
+            ended.expect_code(75);
+            let names =
+                ["contact lost between rank ", "rank 1 (node2) pid ", "rank 2 (node3) pid "];
+            assert!(names.iter().all(|name| text.contains(name)), "{}", ended.report());
+            println!("between two of four: {engine:8} told after {told:.3} s: {text}");
+        } else {
+            ended.expect_code(130);
+            assert!(text.contains("waited 10.") && text.contains(" for "), "{}", ended.report());
+            println!("between two of four: {engine:8} explained after {told:.3} s: {text}");
+        }
+    }
+    lab.expect_no_processes(GONE);
+}
+
+/// Cuts the lines for whose ends `is_cut` holds. One of the hosts `lost` is named then, and both sides end.
+fn check(what: &str, lost: &[usize], is_cut: impl Fn(usize, usize) -> bool) {
+    let Some(lab) = hosts() else { return };
+    let jobs = Jobs::at_work(&lab);
+    let cut_at = Instant::now();
+    lab.network().set_where(&Conditions::cut(), &is_cut);
+    jobs.expect_told(what, lost);
+    // Who is out of reach ends by the lease, which is counted from the cut.
+    lab.expect_no_processes(LEASE.saturating_sub(cut_at.elapsed()));
+    println!("{what}: both sides gone {:.3} s after the cut", cut_at.elapsed().as_secs_f64());
+}
+
+/// Four; dsmexec is on the first.
+fn hosts() -> Option<Lab> {
+    Lab::on_hosts(4, 1, TOOLS)
+}
+
+/// A job with each engine, with a rank on each host, all at work.
+struct Jobs {
+    jobs: Vec<Fated>,
+}
+
+struct Fated {
+    engine: &'static str,
+    job: Running,
+    pids: Vec<String>,
+    /// When it was at work, soon before what befalls it.
+    at: Duration,
+}
+
+impl Jobs {
+    fn at_work(lab: &Lab) -> Self {
+        let start = |engine| {
+            let job = lab.job(User::Ordinary, &lab.machines(4)).options(&["--fault", engine]);
+            (engine, job.start("fail_work", &["endless"]))
+        };
+        let started = ENGINES.map(start).into_iter();
+        let mut jobs: Vec<_> = started
+            .map(|(engine, mut job)| {
+                let line = |rank| job.wait_for_output(&format!("[Proc {rank} : "));
+                let lines: Vec<_> = (0..4).map(line).collect();
+                let pid = |text: String| text.rsplit(' ').next().unwrap().to_owned();
+                let pids = lines.into_iter().map(|line| pid(line.text)).collect();
+                Fated { engine, job, pids, at: Duration::ZERO }
+            })
+            .collect();
+        jobs.iter_mut().for_each(|fated| fated.at = fated.job.elapsed());
+        Self { jobs }
+    }
+
+    /// The jobs end with 75, their first lines come in time and name one of these hosts, with its rank and process.
+    fn expect_told(self, what: &str, lost: &[usize]) {
+        for Fated { engine, job, pids, at } in self.jobs {
+            let ended = job.finish(Duration::from_secs(30));
+            ended.expect_code(75);
+            let mut errors = ended.lines.iter().filter(|line| line.stream == Stream::Stderr);
+            let line = errors.find(|line| line.text.starts_with("dsmexec: "));
+            let line = line.unwrap_or_else(|| panic!("nothing is told\n{}", ended.report()));
+            let names = |host: usize| {
+                let rank = format!("rank {host} (node{}) pid {} ", host + 1, pids[host]);
+                line.text.contains(&rank)
+            };
+            let is_named = lost.iter().any(|host| names(*host));
+            assert!(is_named, "none of {lost:?}, {pids:?} in {line:?}\n{}", ended.report());
+            let told = line.at.saturating_sub(at);
+            assert!(told <= WITHIN, "told after {told:?}\n{}", ended.report());
+            let over = ended.took.saturating_sub(line.at);
+            assert!(over <= GONE, "ended {over:?} after that\n{}", ended.report());
+            let (told, over) = (told.as_secs_f64(), over.as_secs_f64());
+            println!(
+                "{what}: {engine:8} told after {told:.3} s, over {over:.3} s later: {}",
+                line.text
+            );
+        }
+    }
+}
+
+/// The processes of jobs on all hosts, each with its process namespace.
+fn processes(lab: &Lab) -> Vec<(String, PathBuf)> {
+    let (dir, ..) = lab.traces();
+    let of_job = |entry: DirEntry| {
+        let exe = fs::read_link(entry.path().join("exe")).ok()?;
+        let namespace = fs::read_link(entry.path().join("ns/pid")).ok()?;
+        let name = format!("{} {}", entry.file_name().display(), exe.display());
+        exe.starts_with(&dir).then_some((name, namespace))
+    };
+    fs::read_dir("/proc").unwrap().filter_map(|entry| of_job(entry.ok()?)).collect()
+}
+
+fn namespace_of(lab: &Lab, host: usize) -> PathBuf {
+    let (_, pids, _) = lab.traces();
+    fs::read_link(format!("/proc/{}/ns/pid_for_children", pids[host])).unwrap()
+}
+
+fn signal_all_on(lab: &Lab, host: usize, signal: &str) {
+    let mut command = lab.on_host(host);
+    command.args(["sh", "-c", &format!("kill -{signal} -1")]);
+    lab.run(command);
+}
+
+const WITHIN: Duration = Duration::from_secs(5);
+/// Waits over ten seconds are explained.
+const EXPLAINED: Duration = Duration::from_secs(12);
+/// From the cut until nothing is left on the other side of it.
+const LEASE: Duration = Duration::from_secs(10);
