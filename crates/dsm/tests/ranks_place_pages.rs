@@ -29,6 +29,8 @@ fn placed(placement: &str, fault: &str, expected: fn(usize, u16) -> Option<u16>)
                 "page {page}: {home}"
             );
         }
+        // A rank that is done with looking adds no sooner than all are.
+        node.barrier().unwrap();
         // The sum of what the ranks say is as many times what this one says.
         for (page, &home) in seen.iter().enumerate() {
             count(node, page).fetch_add(100 * (u64::from(home) + 1), SeqCst);
