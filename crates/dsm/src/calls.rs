@@ -10,6 +10,7 @@ use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 use thiserror::Error;
@@ -44,6 +45,7 @@ pub(crate) struct Calls {
     event: OwnedFd,
     /// What runs the driver; without, as in a test, threads only sleep.
     service: OnceLock<Weak<Service>>,
+    prefetch_limit: AtomicU8,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +107,17 @@ pub(crate) struct Unrung {
 impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { state: Mutex::default(), event, service: OnceLock::new() })
+        let (state, service) = (Mutex::default(), OnceLock::new());
+        Ok(Self { state, event, service, prefetch_limit: AtomicU8::new(0) })
+    }
+
+    /// How many pages are fetched ahead of a thread at most.
+    pub(crate) fn prefetch_limit(&self) -> u8 {
+        self.prefetch_limit.load(Relaxed)
+    }
+
+    pub(crate) fn limit_prefetch(&self, pages: u8) {
+        self.prefetch_limit.store(pages, Relaxed);
     }
 
     /// Asks, and waits for the answer. The wait ends with the call, or with the process.

@@ -4,6 +4,7 @@
 pub(crate) mod holds;
 mod peers;
 mod prefetch;
+mod streams;
 mod timer;
 mod waits;
 mod watch;
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use streams::Streams;
 use timer::Timer;
 use watch::Watch;
 
@@ -59,6 +61,7 @@ pub(crate) struct Driver {
     unread: BTreeSet<Rank>,
     holds: Holds,
     prefetches: Prefetches,
+    streams: Streams,
     /// What carrying out an output led to; the engine takes it after the other outputs.
     followups: VecDeque<Input>,
     /// What a thread of the program was in the way of.
@@ -163,6 +166,7 @@ impl Driver {
             unread: BTreeSet::new(),
             holds: Holds::new(hold, rank),
             prefetches: Prefetches::default(),
+            streams: Streams::new(space.pages),
             followups: VecDeque::new(),
             deeds: VecDeque::new(),
             waits: BTreeMap::new(),
@@ -307,6 +311,7 @@ impl Driver {
             counter.add(1);
             self.waits.entry(page).or_insert_with(Wait::start).threads.push(thread);
             self.holds.on_stop(page, thread);
+            self.heed_fault(Fault { page, access, thread })?;
             if let Some(object) = self.locks.came_for(thread.0) {
                 let call = Call::Carry { object, page, access };
                 self.handle(Input::Call { id: CallId(u64::MAX), call })?;
@@ -327,18 +332,6 @@ impl Driver {
                     self.prefetches.add(first, pages, access)
                 }
                 call => self.handle(Input::Call { id, call })?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for a few more of the pages that no thread waits for.
-    fn prefetch(&mut self) -> Result<(), Fatal> {
-        while let Some((first, access)) = self.prefetches.next() {
-            if self.engine.access(first) < access {
-                self.prefetches.begin(first);
-                let call = Call::Prefetch { first, pages: 1, access };
-                self.handle(Input::Call { id: CallId(u64::MAX), call })?;
             }
         }
         Ok(())
@@ -417,7 +410,9 @@ impl Driver {
             Output::Protect { page, access } => self.protect(page, access)?,
             Output::Install { page, access, source } => {
                 self.fill(page, source);
-                if let Some(faults) = &self.faults {
+                if !self.closes(page, access)
+                    && let Some(faults) = &self.faults
+                {
                     faults.install(page, access)?;
                 }
             }
@@ -473,18 +468,13 @@ impl Driver {
         source: Source,
     ) -> Result<(), Fatal> {
         self.fill(page, source);
-        if let Some(faults) = &self.faults {
+        if !self.closes(page, access)
+            && let Some(faults) = &self.faults
+        {
             faults.install_and_resume(page, access)?;
         }
         self.note_resume(page);
         Ok(())
-    }
-
-    fn protect(&self, page: PageId, access: Access) -> Result<(), Fatal> {
-        match &self.faults {
-            Some(faults) => Ok(faults.protect(page, access)?),
-            None => Ok(()),
-        }
     }
 
     /// Does something with what the program's threads have locked now and then: at once, or after what

@@ -8,7 +8,7 @@ use crate::launch::{Found, JobError};
 use crate::locks::Locks;
 use crate::pr204::{self, Foreign, ForeignError};
 use crate::service::Service;
-use crate::settings::{SettingError, Settings};
+use crate::settings::{MOST_PREFETCH, SettingError, Settings};
 use crate::supervisor::Supervisor;
 use crate::typed;
 use dsm_core::pr204::Profile;
@@ -221,6 +221,13 @@ impl Node {
         }
     }
 
+    /// From now on at most so many pages are fetched ahead of a thread that walks through memory, as if
+    /// `DSM_PREFETCH` had said so: 0 for memory that is used without any order, 64 at most. Other ranks and what
+    /// [`prefetch`](Self::prefetch) asks for are not concerned.
+    pub fn limit_prefetch(&self, pages: u8) {
+        self.calls.limit_prefetch(pages.min(MOST_PREFETCH));
+    }
+
     /// What this rank's runtime has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -304,6 +311,7 @@ impl Node {
             addresses: Arc::default(),
             hold: Duration::ZERO,
             spin: Duration::ZERO,
+            prefetch: 0,
         };
         Self::start(place, region, None, BTreeMap::new(), supervisor)
     }
@@ -329,9 +337,9 @@ impl Node {
         found.tell(&Status::Joining);
         let peers = meet(settings, found, hello, space)?;
         let hosts = found.nodes.iter().map(|node| node.host.clone()).collect();
-        let Settings { hold, spin, .. } = *settings;
+        let Settings { hold, spin, prefetch, .. } = *settings;
         let addresses = addresses(found);
-        let place = Place { rank: hello.from, space, hosts, addresses, hold, spin };
+        let place = Place { rank: hello.from, space, hosts, addresses, hold, spin, prefetch };
         let node = Self::start(place, region, Some(faults), peers, found.supervisor.clone())?;
         found.tell(&Status::Joined { fault_engine });
         Ok(node)
@@ -387,7 +395,7 @@ impl Node {
     }
 
     fn start(
-        Place { rank, space, hosts, addresses, hold, spin }: Place,
+        Place { rank, space, hosts, addresses, hold, spin, prefetch }: Place,
         region: Arc<Region>,
         faults: Option<Faults>,
         peers: BTreeMap<Rank, Connection>,
@@ -395,6 +403,7 @@ impl Node {
     ) -> Result<Self, JoinError> {
         let counters = Arc::<Counters>::default();
         let calls = Arc::new(Calls::new().map_err(system("make an eventfd"))?);
+        calls.limit_prefetch(prefetch);
         let tokens_move = space.nodes > 1;
         let locks = Locks::new(tokens_move.then(|| Arc::clone(&calls)));
         let locks = Arc::new(locks.at(rank, region.base()));
@@ -445,6 +454,7 @@ struct Place {
     addresses: Arc<[IpAddr]>,
     hold: Duration,
     spin: Duration,
+    prefetch: u8,
 }
 
 impl Drop for Node {

@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) fault: Choice,
     pub(crate) hold: Duration,
     pub(crate) spin: Duration,
+    /// How many pages are fetched ahead of a thread at most.
+    pub(crate) prefetch: u8,
     pub(crate) join_timeout: Duration,
     pub(crate) peer: PeerProfile,
     pub(crate) encryption: Encryption,
@@ -44,7 +46,7 @@ pub struct SettingError {
 }
 
 /// The variables that set up a rank's runtime. An empty one is as good as none.
-pub const SETTINGS: [&str; 10] = [
+pub const SETTINGS: [&str; 11] = [
     "DSM_SIZE",
     "DSM_HEAP",
     "DSM_BASE",
@@ -52,6 +54,7 @@ pub const SETTINGS: [&str; 10] = [
     "DSM_FAULT",
     "DSM_HOLD_US",
     "DSM_SPIN_US",
+    "DSM_PREFETCH",
     "DSM_JOIN_TIMEOUT_S",
     "DSM_PEER",
     "DSM_ENCRYPT",
@@ -143,6 +146,7 @@ impl Settings {
             read("DSM_BASE", "an address, such as 0x200000000000", address_of, DEFAULT_BASE)?;
         let hold = read("DSM_HOLD_US", "microseconds up to 1000000", hold_of, DEFAULT_HOLD_US)?;
         let spin = read("DSM_SPIN_US", "microseconds up to 1000000", hold_of, DEFAULT_SPIN_US)?;
+        let prefetch = read("DSM_PREFETCH", "pages from 0 to 64", pages_of, DEFAULT_PREFETCH)?;
         let join =
             read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
         let named = |name| variable(name).filter(|value| !value.is_empty());
@@ -186,6 +190,7 @@ impl Settings {
             fault,
             hold: Duration::from_micros(hold),
             spin: Duration::from_micros(spin),
+            prefetch: u8::try_from(prefetch).expect("it was checked"),
             join_timeout: Duration::from_secs(join),
             peer,
             encryption,
@@ -225,6 +230,10 @@ fn hold_of(text: &str) -> Option<u64> {
     text.parse().ok().filter(|us| *us <= 1_000_000)
 }
 
+fn pages_of(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|pages| *pages <= MOST_PREFETCH.into())
+}
+
 fn timeout_of(text: &str) -> Option<u64> {
     text.parse().ok().filter(|s| (1..=86_400).contains(s))
 }
@@ -245,6 +254,10 @@ const DEFAULT_BASE: u64 = 0x2000_0000_0000;
 const DEFAULT_HOLD_US: u64 = 10;
 /// Longer than an answer takes, short beside what waking an idle processor costs; see docs/DESIGN.md.
 const DEFAULT_SPIN_US: u64 = 50;
+/// Enough to keep a connection busy while a thread reads what has come.
+const DEFAULT_PREFETCH: u64 = MOST_PREFETCH as u64;
+/// What may come in vain when a walk through memory ends.
+pub(crate) const MOST_PREFETCH: u8 = 64;
 const DEFAULT_JOIN_S: u64 = 600;
 
 #[cfg(test)]
@@ -299,6 +312,8 @@ mod tests {
         assert_eq!(error.expected(), "native, seed8 or bcast");
         assert_eq!(check("DSM_PEER", "bcast").map(|s| s.peer), Ok(PeerProfile::Bcast));
         assert!(check("DSM_HOLD_US", "1000001").is_err());
+        assert!(check("DSM_PREFETCH", "65").is_err());
+        assert_eq!(check("DSM_PREFETCH", "0").map(|s| s.prefetch), Ok(0));
         let error = check("DSM_ENCRYPT", "yes").unwrap_err();
         assert_eq!(error.expected(), "auto, always or never");
     }

@@ -1,14 +1,71 @@
-use dsm_core::{Access, PageId};
+use super::Driver;
+use crate::fatal::Fatal;
+use dsm_core::{Access, Call, CallId, Input, PageId};
+use dsm_mem::Fault;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
+use std::time::Instant;
 
-/// The pages to bring here that no thread waits for.
+/// The pages to bring here that the program has asked for.
 ///
 /// Invariant: only so many are asked for at a time that a thread's own fault does not wait long behind them.
 #[derive(Debug, Default)]
 pub(super) struct Prefetches {
     ranges: VecDeque<(Range<u64>, Access)>,
     under_way: BTreeSet<PageId>,
+}
+
+impl Driver {
+    /// A thread stopped on a page: what it says about those that come after it.
+    pub(super) fn heed_fault(&mut self, fault: Fault) -> Result<(), Fatal> {
+        if let (Some(access), Some(faults)) = (self.streams.open(fault.page), &self.faults) {
+            faults.install(fault.page, access)?;
+        }
+        let engine = &self.engine;
+        let has = |page, access| engine.access(page) >= access;
+        let limit = self.calls.prefetch_limit().into();
+        self.streams.on_fault(fault, (limit, Instant::now()), has);
+        Ok(())
+    }
+
+    /// Whether a page that the engine gives to threads stays closed, for a stream to be noticed on it.
+    pub(super) fn closes(&mut self, page: PageId, access: Access) -> bool {
+        !self.waits.contains_key(&page) && self.streams.close(page, access)
+    }
+
+    pub(super) fn protect(&mut self, page: PageId, access: Access) -> Result<(), Fatal> {
+        let Some(faults) = &self.faults else { return Ok(()) };
+        if !self.streams.on_protect(page, access, Instant::now()) {
+            faults.protect(page, access)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a few more of the pages that no thread waits for.
+    pub(super) fn prefetch(&mut self) -> Result<(), Fatal> {
+        while let Some((first, access)) = self.prefetches.next() {
+            if self.engine.access(first) < access {
+                self.ask_for(first, access)?;
+            }
+        }
+        let now = Instant::now();
+        while self.prefetches.under_way.len() < AT_ONCE_OF_STREAMS {
+            let engine = &self.engine;
+            let has = |page, access| engine.access(page) >= access;
+            let Some((page, access)) = self.streams.next(now, has) else { break };
+            // Whoever touches a page first may become its home: that is to be a thread.
+            if self.engine.home(page).is_some() {
+                self.ask_for(page, access)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_for(&mut self, page: PageId, access: Access) -> Result<(), Fatal> {
+        self.prefetches.begin(page);
+        let call = Call::Prefetch { first: page, pages: 1, access };
+        self.handle(Input::Call { id: CallId(u64::MAX), call })
+    }
 }
 
 impl Prefetches {
@@ -45,4 +102,5 @@ impl Prefetches {
 }
 
 const AT_ONCE: usize = 32;
+const AT_ONCE_OF_STREAMS: usize = 64;
 const MOST_RANGES: usize = 1024;
