@@ -14,7 +14,7 @@ use dsm_core::{Message, PageId};
 use inbound::{Inbound, Read, ReadError};
 use outbound::Outbound;
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, sockopt};
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -108,7 +108,7 @@ pub enum ConnectionError {
     #[error("it sent an acknowledgement with other fields set")]
     Padded,
     /// The peer, or somebody between, sent what is no record of this connection.
-    #[error("it sent {0}")]
+    #[error(transparent)]
     Record(#[from] RecordError),
 }
 
@@ -116,8 +116,18 @@ impl ConnectionError {
     /// Whether the socket failed although the peer may be well: another one may do.
     #[must_use]
     pub fn is_reset(&self) -> bool {
+        self.is_one_of(&RESETS) || self.was_silent()
+    }
+
+    /// Whether it failed because nothing was heard of the peer for some time.
+    #[must_use]
+    pub fn was_silent(&self) -> bool {
+        self.is_one_of(&SILENCES)
+    }
+
+    fn is_one_of(&self, errnos: &[Errno]) -> bool {
         let Self::Socket { source, .. } = self else { return false };
-        Errno::from_io_error(source).is_some_and(|errno| RESETS.contains(&errno))
+        Errno::from_io_error(source).is_some_and(|errno| errnos.contains(&errno))
     }
 }
 
@@ -238,6 +248,25 @@ impl Connection {
                 Err(ReadError::Socket(Errno::INTR)) => (),
                 Err(ReadError::Socket(errno)) => return Err(socket_error("recv", errno.into())),
                 Err(ReadError::Peer(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads and forgets what the peer still says: [`Received::Nothing`] until the socket is readable again, or
+    /// [`Received::Closed`]. Nothing can be received afterwards.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn forget(&mut self) -> Result<Received, ConnectionError> {
+        let Some(stream) = &self.stream else { return Ok(Received::Nothing) };
+        let mut bytes = [0; 4096];
+        loop {
+            match rustix::net::recv(stream, &mut bytes, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Ok(Received::Closed),
+                Ok(_) => self.is_unproven = false,
+                Err(Errno::AGAIN) => return Ok(Received::Nothing),
+                Err(Errno::INTR) => (),
+                Err(errno) => return Err(socket_error("recv", errno.into())),
             }
         }
     }
@@ -435,16 +464,10 @@ fn socket_error(operation: &'static str, source: io::Error) -> ConnectionError {
 
 /// What the kernel says of a connection that is gone without the peer's having ended it. A broken pipe is not
 /// among them: the peer ended its side before it refused what it was sent.
-const RESETS: [Errno; 8] = [
-    Errno::CONNRESET,
-    Errno::CONNABORTED,
-    Errno::TIMEDOUT,
-    Errno::HOSTUNREACH,
-    Errno::HOSTDOWN,
-    Errno::NETUNREACH,
-    Errno::NETDOWN,
-    Errno::NOTCONN,
-];
+const RESETS: [Errno; 3] = [Errno::CONNRESET, Errno::CONNABORTED, Errno::NOTCONN];
+/// What it says when it has waited for the peer.
+const SILENCES: [Errno; 5] =
+    [Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::HOSTDOWN, Errno::NETUNREACH, Errno::NETDOWN];
 /// The kind of an acknowledgement, far from those of messages.
 const ACKNOWLEDGEMENT: u8 = 64;
 /// Where in its header the offset is.
@@ -455,4 +478,4 @@ const ACKNOWLEDGE_WITH_OTHERS: u64 = 64 << 10;
 const ACKNOWLEDGE_ALONE: u64 = 2 * ACKNOWLEDGE_WITH_OTHERS;
 /// The connection was idle for so long, or the last question had no answer for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-const KEEPALIVE_PROBES: u32 = 3;
+const KEEPALIVE_PROBES: u32 = 2;

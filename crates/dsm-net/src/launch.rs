@@ -286,6 +286,22 @@ pub enum Status {
     Inquire(Occasion),
     /// The answer to [`Question::Pages`]: what is known here, nothing of pages of which nothing is.
     Pages(Vec<Page>),
+    /// The connection to a higher rank was reset, and the two have connected again.
+    Resumed {
+        /// The higher rank.
+        rank: u16,
+        /// How long nothing passed.
+        after_ms: u32,
+        /// What the kernel said of the first, in words.
+        cause: String,
+    },
+    /// As [`ContactLost`](Self::ContactLost), after seconds in which the rank tried to connect again.
+    Unresumed {
+        /// The peer.
+        rank: u16,
+        /// What the kernel said, and why there is no new connection, in words.
+        cause: String,
+    },
 }
 
 /// What the runtime of one rank has done from `dsm_init` to `dsm_finalize`.

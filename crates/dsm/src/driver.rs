@@ -2,6 +2,7 @@
 //! do, and does it, in order and completely, before the next.
 
 pub(crate) mod holds;
+pub(crate) mod mend;
 mod peers;
 mod prefetch;
 mod streams;
@@ -27,6 +28,7 @@ use dsm_mem::{
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
+use mend::Mender;
 use peers::{Arrival, Peers};
 use prefetch::Prefetches;
 use rustix::event::epoll;
@@ -96,6 +98,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) region: Arc<Region>,
     pub(crate) faults: Option<Faults>,
     pub(crate) peers: BTreeMap<Rank, Connection>,
+    /// Makes connections again that were reset; none where the end of the job is nobody's affair.
+    pub(crate) mender: Option<Mender>,
     pub(crate) calls: Arc<Calls>,
     pub(crate) locks: Arc<Locks>,
     pub(crate) arena: Arc<Arena>,
@@ -125,7 +129,7 @@ enum Finalize {
 impl Driver {
     pub(crate) fn new(parts: Parts<'_>) -> Result<Self, Fatal> {
         let Parts { rank, space, engine, region, faults, peers, calls, locks, arena, .. } = parts;
-        let Parts { counters, supervisor, hold, .. } = parts;
+        let Parts { counters, supervisor, hold, mender, .. } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll_create"))?;
         let add = |fd: &dyn AsFd, token: u64, flags| {
             let data = epoll::EventData::new_u64(token);
@@ -146,22 +150,24 @@ impl Driver {
         if let Some(inquiries) = inquiries {
             watch(&inquiries, INQUIRIES)?;
         }
-        for (rank, connection) in &peers {
-            let socket = connection.socket().expect("a new connection has a socket");
-            watch(&socket, rank.0.into())?;
+        if let Some(mender) = &mender {
+            watch(mender, MENDER)?;
         }
+        let supervisor = supervisor.cloned();
+        let epoll = Arc::new(epoll);
+        let peers = Peers::new(rank, peers, &epoll, mender, supervisor.clone())?;
         Ok(Self {
             rank,
             space,
             engine,
             region,
             faults,
-            peers: Peers::new(peers),
+            peers,
             calls,
             locks,
             arena,
             counters,
-            epoll: Arc::new(epoll),
+            epoll,
             timer,
             unread: BTreeSet::new(),
             holds: Holds::new(hold, rank),
@@ -172,7 +178,7 @@ impl Driver {
             waits: BTreeMap::new(),
             resumed: Vec::new(),
             finalize: Finalize::NotCalled,
-            supervisor: supervisor.cloned(),
+            supervisor,
             probes: BTreeMap::new(),
             watch: Watch::default(),
             inquiries,
@@ -216,13 +222,14 @@ impl Driver {
 
     /// Ends a complete driver: sends what is queued, so that every rank hears of its release, and closes
     /// the region. Gives the call that waits for this.
-    pub(crate) fn part(mut self) -> Result<CallId, Fatal> {
+    pub(crate) fn part(self) -> Result<CallId, Fatal> {
         let Finalize::Complete(id) = self.finalize else {
             unreachable!("a driver is ended when it is complete")
         };
         let deadline = Instant::now() + PART_TIMEOUT;
-        self.peers.flush_all(deadline)?;
-        self.peers.part(deadline);
+        // From the coordinator alone others have something to hear still.
+        let own = self.rank;
+        self.peers.part(|peer| own == COORDINATOR || peer == COORDINATOR, deadline)?;
         self.faults.map_or(Ok(()), Faults::stop)?;
         Ok(id)
     }
@@ -242,15 +249,16 @@ impl Driver {
                 SUPERVISOR => self.on_supervisor()?,
                 // What it stands for is among the others.
                 BED => (),
-                peer => {
-                    let peer = Rank(u16::try_from(peer).expect("tokens of peers are ranks"));
+                MENDER => self.take_mended()?,
+                token => {
+                    let Some(peer) = self.peers.of_token(token) else { continue };
                     // Copied out: the kernel packs its events.
                     let flags = event.flags;
                     if flags.intersects(ENDING) {
                         self.peers.hang_up(peer);
                     }
                     if flags.contains(epoll::EventFlags::OUT) {
-                        self.peers.flush(peer, &self.epoll)?;
+                        self.peers.flush(peer)?;
                     }
                     self.peers.on_readable(peer);
                     self.unread.insert(peer);
@@ -276,7 +284,7 @@ impl Driver {
         self.follow_up()?;
         self.end_holds()?;
         self.prefetch()?;
-        self.peers.flush_queued(&self.epoll)?;
+        self.peers.flush_queued()?;
         if !self.unread.is_empty() {
             // Faults and calls get their turn before the rest of a flood.
             self.calls.wake_driver();
@@ -363,6 +371,17 @@ impl Driver {
         Ok(())
     }
 
+    /// Goes on with connections that were made again.
+    fn take_mended(&mut self) -> Result<(), Fatal> {
+        for (rank, fatal) in self.peers.on_mended()? {
+            if !self.may_leave_before_us(rank) {
+                return Err(fatal);
+            }
+            self.peers.remove(rank);
+        }
+        Ok(())
+    }
+
     /// A rank that is released from finalize goes at once; others may not have heard of their release yet.
     /// The coordinator is the last to be heard of, and goes after it has released everybody.
     fn may_leave_before_us(&self, peer: Rank) -> bool {
@@ -418,7 +437,7 @@ impl Driver {
             }
             Output::Send { to, message, attach: _ } => {
                 // What is attached is the page the message names, read now.
-                let sent = self.peers.send(to, &message, &self.region, &self.epoll);
+                let sent = self.peers.send(to, &message, &self.region);
                 let bytes = match sent {
                     Err(Fatal::ContactLost { .. }) if self.may_leave_before_us(to) => return Ok(()),
                     sent => sent?,
@@ -580,9 +599,11 @@ pub(crate) fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fata
     match (supervisor, fatal) {
         (Some(supervisor), Fatal::ContactLost { rank: peer, cause }) => {
             supervisor.tell(&Status::ContactLost { rank: peer.0, cause: cause.clone() });
-            // Nothing is served any more; the order to end may come as a signal.
-            unblock_signals();
-            supervisor.wait_for_end(VERDICT_TIMEOUT);
+            await_verdict(supervisor);
+        }
+        (Some(supervisor), Fatal::Unresumed { rank: peer, cause }) => {
+            supervisor.tell(&Status::Unresumed { rank: peer.0, cause: cause.clone() });
+            await_verdict(supervisor);
         }
         (Some(supervisor), _) => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
         (None, _) => (),
@@ -591,6 +612,12 @@ pub(crate) fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fata
     let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
     let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
     end_process(code)
+}
+
+fn await_verdict(supervisor: &Supervisor) {
+    // Nothing is served any more; the order to end may come as a signal.
+    unblock_signals();
+    supervisor.wait_for_end(VERDICT_TIMEOUT);
 }
 
 fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {
@@ -603,6 +630,7 @@ const CALLS: u64 = u64::MAX - 1;
 const SUPERVISOR: u64 = u64::MAX - 2;
 const TIMER: u64 = u64::MAX - 3;
 const INQUIRIES: u64 = u64::MAX - 5;
+const MENDER: u64 = u64::MAX - 6;
 const ENDING: epoll::EventFlags =
     epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// In what the driver's thread sleeps on: the other events.

@@ -1,6 +1,7 @@
 use dsm_core::{Rank, Violation};
 use dsm_mem::FaultsError;
 use dsm_net::connection::ConnectionError;
+use dsm_net::record::RecordError;
 use std::io;
 use thiserror::Error;
 
@@ -19,6 +20,13 @@ pub(crate) enum Fatal {
     Foreign { rank: Rank, cause: String },
     #[error("contact with rank {rank} lost: {cause}")]
     ContactLost { rank: Rank, cause: String },
+    /// The same, after an attempt to connect again.
+    #[error("contact with rank {rank} lost: {cause}")]
+    Unresumed { rank: Rank, cause: String },
+    #[error(
+        "rank {rank} sent a record that does not authenticate: it was changed on the way, repeated, or follows one that is missing"
+    )]
+    Unauthentic { rank: Rank },
     #[error("the launcher is gone")]
     LauncherGone,
     #[error(transparent)]
@@ -36,9 +44,10 @@ impl Fatal {
         match self {
             Self::System { .. } => 70,
             Self::Faults(_) => 71,
-            Self::ContactLost { .. } | Self::LauncherGone => 75,
+            Self::ContactLost { .. } | Self::Unresumed { .. } | Self::LauncherGone => 75,
             Self::Protocol(_)
             | Self::Malformed { .. }
+            | Self::Unauthentic { .. }
             | Self::Unasked { .. }
             | Self::Foreign { .. } => 76,
             Self::On { source, .. } => source.exit_code(),
@@ -49,6 +58,8 @@ impl Fatal {
     pub(crate) fn naming(self, hosts: &[String]) -> Self {
         let rank = match &self {
             Self::ContactLost { rank, .. }
+            | Self::Unresumed { rank, .. }
+            | Self::Unauthentic { rank, .. }
             | Self::Foreign { rank, .. }
             | Self::Malformed { rank, .. }
             | Self::Unasked { rank, .. } => *rank,
@@ -65,6 +76,7 @@ impl Fatal {
     pub(crate) fn of_peer(rank: Rank, error: ConnectionError) -> Self {
         match error {
             ConnectionError::Socket { .. } => Self::ContactLost { rank, cause: error.to_string() },
+            ConnectionError::Record(RecordError::Unauthentic) => Self::Unauthentic { rank },
             source => Self::Malformed { rank, source },
         }
     }

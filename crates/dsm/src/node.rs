@@ -1,6 +1,7 @@
 use crate::calls::{CallError, Calls};
 use crate::counters::{Counters, Stats};
 use crate::descriptors;
+use crate::driver::mend::Mender;
 use crate::driver::{Driver, Parts, VERDICT_TIMEOUT};
 use crate::fatal::Fatal;
 use crate::heap::Arena;
@@ -313,7 +314,7 @@ impl Node {
             spin: Duration::ZERO,
             prefetch: 0,
         };
-        Self::start(place, region, None, BTreeMap::new(), supervisor)
+        Self::start(place, region, None, Connected::default(), supervisor)
     }
 
     fn join_job(settings: &Settings, found: &Found) -> Result<Self, JoinError> {
@@ -336,7 +337,7 @@ impl Node {
         let space = space(hello.nodes, &region, settings.placement);
         found.tell(&Status::Joining);
         let peers = meet(settings, found, hello, space)?;
-        let hosts = found.nodes.iter().map(|node| node.host.clone()).collect();
+        let hosts = hosts(found);
         let Settings { hold, spin, prefetch, .. } = *settings;
         let addresses = addresses(found);
         let place = Place { rank: hello.from, space, hosts, addresses, hold, spin, prefetch };
@@ -359,14 +360,14 @@ impl Node {
         let times = (REMIND_AFTER, settings.join_timeout);
         found.tell(&Status::Joining);
         let streams = pr204::meet(profile, found, times, |missing| {
-            tell(found, Notice::Missing(missing));
+            tell(found.rank, &hosts(found), Notice::Missing(missing));
         })?;
         let foreign = Foreign::new(settings.peer).map_err(system("make an eventfd"))?;
         let (counters, rank) = (Arc::<Counters>::default(), found.rank);
         let driver = pr204::Driver::new(pr204::Parts {
             profile,
             rank,
-            hosts: found.nodes.iter().map(|node| node.host.clone()).collect(),
+            hosts: hosts(found),
             region: Arc::clone(&region),
             faults,
             streams,
@@ -398,7 +399,7 @@ impl Node {
         Place { rank, space, hosts, addresses, hold, spin, prefetch }: Place,
         region: Arc<Region>,
         faults: Option<Faults>,
-        peers: BTreeMap<Rank, Connection>,
+        Connected { peers, mender }: Connected,
         supervisor: Option<Arc<Supervisor>>,
     ) -> Result<Self, JoinError> {
         let counters = Arc::<Counters>::default();
@@ -416,6 +417,7 @@ impl Node {
             region: Arc::clone(&region),
             faults,
             peers,
+            mender,
             calls: Arc::clone(&calls),
             locks: Arc::clone(&locks),
             arena: Arc::clone(&arena),
@@ -443,6 +445,13 @@ impl Node {
             foreign,
         })
     }
+}
+
+/// The connections of a rank, and what makes them again.
+#[derive(Default)]
+struct Connected {
+    peers: BTreeMap<Rank, Connection>,
+    mender: Option<Mender>,
 }
 
 /// Where a rank stands in its job, and how long pages stay there.
@@ -523,7 +532,7 @@ fn meet(
     found: &Found,
     hello: Hello,
     space: Space,
-) -> Result<BTreeMap<Rank, Connection>, JoinError> {
+) -> Result<Connected, JoinError> {
     let store = Hidden::new(found.nodes.len() * KEY_BYTES);
     let store = store.map_err(system("hide keys from core files"))?;
     let listener = found.listener.try_clone().map_err(system("keep the listening socket"))?;
@@ -540,13 +549,29 @@ fn meet(
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,
     };
-    let met = rendezvous.meet(&waiting, |notice| tell(found, notice))?;
+    let met = rendezvous.meet(&waiting, |notice| tell(found.rank, &hosts(found), notice))?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = met.into_iter().map(|(rank, Met { stream, cipher, .. })| {
         let connection = Connection::new(stream, cipher, limits);
         Ok((rank, connection.map_err(system("set up a connection"))?))
     });
-    connections.collect()
+    let peers = connections.collect::<Result<_, JoinError>>()?;
+    // Without a launcher that ends the job, a rank that may have gone is not waited for.
+    let mender = found.supervisor.as_ref().map(|_| {
+        let (own, hosts) = (found.rank, hosts(found));
+        let tell = move |notice: Notice<'_>| {
+            if matches!(notice, Notice::Silent { .. } | Notice::TurnedAway { .. }) {
+                tell(own, &hosts, notice);
+            }
+        };
+        Mender::new(rendezvous, Box::new(tell)).map_err(system("make an eventfd"))
+    });
+    Ok(Connected { peers, mender: mender.transpose()? })
+}
+
+/// The hosts of all ranks, in their order.
+fn hosts(found: &Found) -> Vec<String> {
+    found.nodes.iter().map(|node| node.host.clone()).collect()
 }
 
 fn addresses(found: &Found) -> Arc<[IpAddr]> {
@@ -554,8 +579,8 @@ fn addresses(found: &Found) -> Arc<[IpAddr]> {
 }
 
 /// Says what keeps the ranks from meeting, and who was turned away.
-fn tell(found: &Found, notice: Notice<'_>) {
-    let (own, host_of) = (found.rank, |rank: Rank| &found.nodes[usize::from(rank.0)].host);
+fn tell(own: Rank, hosts: &[String], notice: Notice<'_>) {
+    let host_of = |rank: Rank| &hosts[usize::from(rank.0)];
     let line = match notice {
         Notice::Missing(missing) => {
             let names = missing.iter().map(|rank| format!(" rank {rank} ({})", host_of(*rank)));

@@ -4,7 +4,7 @@ use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{JOB_FD, Job, LISTEN_FD, Question, Status};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -68,6 +68,16 @@ impl Supervisor {
     /// Tells the launcher something. A launcher that is gone or does not listen is found out otherwise.
     pub(crate) fn tell(&self, status: &Status) {
         let _ = (&self.socket).write_all(&frame::encode(status));
+    }
+
+    /// Tells the launcher something that it can do without: not if it does not listen at the moment.
+    pub(crate) fn mention(&self, status: &Status) {
+        let frame = frame::encode(status);
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if let Ok(count @ 1..) = rustix::net::send(&self.socket, &frame, flags) {
+            // A frame that has begun must end.
+            let _ = (&self.socket).write_all(&frame[count..]);
+        }
     }
 
     /// Takes what the launcher has said meanwhile, without waiting.

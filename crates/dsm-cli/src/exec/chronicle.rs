@@ -27,6 +27,8 @@ pub(crate) struct RankStory {
     ended_ms: Option<u64>,
     fault_engine: Option<String>,
     stats: Option<Counts>,
+    /// How many of its connections to other ranks were reset and went on.
+    resumed: u64,
 }
 
 /// How a rank came to its end.
@@ -57,6 +59,7 @@ impl Chronicle {
             ended_ms: None,
             fault_engine: None,
             stats: None,
+            resumed: 0,
         };
         Self { began_at, ended_from: None, ranks: (0..).zip(hosts).map(story).collect() }
     }
@@ -71,6 +74,13 @@ impl Chronicle {
     }
 
     pub(crate) fn on_status(&mut self, rank: u16, status: &Status) {
+        if let Status::Resumed { rank: peer, .. } = status {
+            let both = [rank, *peer].map(usize::from);
+            for (_, story) in self.ranks.iter_mut().enumerate().filter(|(it, _)| both.contains(it))
+            {
+                story.resumed += 1;
+            }
+        }
         let story = self.story(rank);
         match status {
             Status::Joined { fault_engine } => story.fault_engine = Some(fault_engine.clone()),

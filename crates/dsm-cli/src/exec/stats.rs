@@ -6,6 +6,8 @@ use dsm_net::launch::{Counts, Status};
 #[derive(Debug)]
 pub(crate) struct Tally {
     ranks: Vec<(String, Known)>,
+    /// Connections that were reset and went on.
+    resumed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +21,8 @@ enum Known {
 
 impl Tally {
     pub(crate) fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self { ranks: hosts.into_iter().map(|host| (host, Known::NotJoined)).collect() }
+        let ranks = hosts.into_iter().map(|host| (host, Known::NotJoined)).collect();
+        Self { ranks, resumed: 0 }
     }
 
     pub(crate) fn on_status(&mut self, rank: u16, status: &Status) {
@@ -27,6 +30,7 @@ impl Tally {
         match status {
             Status::Joined { .. } => *known = Known::Joined,
             Status::Stats(counts) => *known = Known::Counts(*counts),
+            Status::Resumed { .. } => self.resumed += 1,
             _ => (),
         }
     }
@@ -60,6 +64,9 @@ impl Tally {
         }
         let mut lines = align(&rows);
         lines.extend(LEGEND.map(String::from));
+        if self.resumed > 0 {
+            lines.push(format!("connections that were reset and resumed: {}", self.resumed));
+        }
         lines
     }
 }

@@ -208,8 +208,15 @@ impl Watch<'_, '_> {
             Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
             // Told at the end.
             Status::Stats(_) => (),
+            Status::Resumed { rank: peer, after_ms, .. } => self.crew.step(|| {
+                let (peer, tenths) = (self.crew.name(*peer), after_ms / 100);
+                let (seconds, tenths) = (tenths / 10, tenths % 10);
+                format!(
+                    "connection between {name} and {peer} was reset and resumed after {seconds}.{tenths} s"
+                )
+            }),
             // The verdict tells.
-            Status::ContactLost { .. } | Status::Failed { .. } => (),
+            Status::ContactLost { .. } | Status::Unresumed { .. } | Status::Failed { .. } => (),
         }
     }
 

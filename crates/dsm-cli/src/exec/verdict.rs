@@ -116,10 +116,14 @@ impl Verdict {
             | Status::Held { .. }
             | Status::Explains
             | Status::Inquire(_)
-            | Status::Pages(_) => (),
+            | Status::Pages(_)
+            | Status::Resumed { .. } => (),
             Status::Finalized => self.advance(rank, Stage::Finalized),
             Status::ContactLost { rank: peer, cause } => {
-                self.on_contact_lost(rank, peer, cause, now);
+                self.on_contact_lost(rank, peer, cause, now + CONFESSION);
+            }
+            Status::Unresumed { rank: peer, cause } => {
+                self.on_contact_lost(rank, peer, cause, now + LAST_CONFESSION);
             }
             Status::Failed { code, reason } => {
                 self.fail(rank, ExitCode::of_process(code), format!(": {reason}"));
@@ -239,7 +243,7 @@ impl Verdict {
         }
     }
 
-    fn on_contact_lost(&mut self, from: u16, of: u16, cause: String, now: Instant) {
+    fn on_contact_lost(&mut self, from: u16, of: u16, cause: String, until: Instant) {
         let Some(state) = self.ranks.get(usize::from(of)) else {
             let what = format!(" broke the protocol: it lost contact to a rank {of}");
             return self.fail(from, ExitCode::PROTOCOL, what);
@@ -250,12 +254,12 @@ impl Verdict {
                 self.fail(of, ExitCode::PROTOCOL, exited_unseen(stage).into());
             }
             Some(Over::Ended(Ending::Code(0))) => {
-                self.convict_the_connection(&Suspicion { from, of, cause, until: now });
+                self.convict_the_connection(&Suspicion { from, of, cause, until });
             }
             // It has been judged already.
             Some(_) => self.must_end = true,
             None if self.suspicion.is_none() => {
-                self.suspicion = Some(Suspicion { from, of, cause, until: now + CONFESSION });
+                self.suspicion = Some(Suspicion { from, of, cause, until });
             }
             None => (),
         }
@@ -367,6 +371,8 @@ fn exited_unseen(stage: Stage) -> &'static str {
 const EARLY_EXIT: &str = " exited with code 0 without dsm_finalize";
 /// How long the end of a rank that a peer lost is waited for, before the connection is blamed.
 const CONFESSION: Duration = Duration::from_secs(2);
+/// The same after a rank has tried for seconds to connect again.
+const LAST_CONFESSION: Duration = Duration::from_millis(500);
 /// How long ranks that say they are in dsm_init may take to say that they are through it.
 const PASSAGE: Duration = Duration::from_millis(500);
 /// After this, a rank that has not joined while others have is worth a warning.

@@ -105,6 +105,7 @@ impl Waits {
             Status::Inquire(Occasion::Asked) => self.on_asked(),
             Status::Inquire(Occasion::LongWait) => self.unasked.on_long_wait(now),
             Status::Stats(_) | Status::ContactLost { .. } | Status::Failed { .. } => (),
+            Status::Resumed { .. } | Status::Unresumed { .. } => (),
         }
     }
 

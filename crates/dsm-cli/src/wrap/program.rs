@@ -208,7 +208,10 @@ impl Program {
                     self.joined_as = self.executable();
                     self.memory = MemoryGroup::follow(self.memory.take(), self.pid());
                 }
-                Status::Finalized | Status::Failed { .. } | Status::ContactLost { .. } => {
+                Status::Finalized
+                | Status::Failed { .. }
+                | Status::ContactLost { .. }
+                | Status::Unresumed { .. } => {
                     self.joined_as = None;
                 }
                 Status::Joining => self.knows = self.knows.max(Questions::Waits),
@@ -216,7 +219,8 @@ impl Program {
                 | Status::Waits(_)
                 | Status::Held { .. }
                 | Status::Inquire(_)
-                | Status::Pages(_) => (),
+                | Status::Pages(_)
+                | Status::Resumed { .. } => (),
             }
         }
         if line == Line::Closed {
