@@ -36,6 +36,12 @@ fn file_size() {
     side_by_side(&ENGINES, |engine| at_start(engine, "ulimit -f 1000", &words));
 }
 
+#[test]
+fn data() {
+    let words = ["Cannot allocate memory"];
+    side_by_side(&ENGINES, |engine| at_start(engine, "ulimit -d 10000", &words));
+}
+
 /// The ranks share a group that has no room for the pages that they write.
 #[test]
 fn memory_of_a_cgroup() {
@@ -46,7 +52,8 @@ fn memory_of_a_cgroup() {
         let script = format!("{join} && exec \"$0\" \"$@\"");
         let program = ["sh", "-c", &script, &program("rotation"), "64", "2"];
         let over = place.start(&["--fault", engine], &program).finish();
-        let words = [" (localhost) pid ", " was killed by signal 9 (SIGKILL)"];
+        let cause = "by the kernel for lack of memory (cgroup limit 25165824 bytes)";
+        let words = [" (localhost) pid ", " was killed by signal 9 (SIGKILL), ", cause];
         println!("cgroup of 24 MiB {engine:8} {}", over.expect_failure(told(137, &words)));
     }
 }

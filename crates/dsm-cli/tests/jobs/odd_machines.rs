@@ -1,5 +1,5 @@
-//! Jobs where something is missing: rights, userfaultfd, descriptors, memory, mappings. They do with what is there and tell
-//! it, or end before they begin and tell how much is needed.
+//! Jobs where something is missing: rights, userfaultfd, and a little of everything else. They do with what is there and tell
+//! it. Those that cannot are in `tests/failures`.
 
 use crate::harness::{Ended, Place, Running, text};
 use std::fs;
@@ -74,66 +74,10 @@ fn limits_that_are_small_are_enough() {
 }
 
 #[test]
-fn limits_that_are_too_small_are_told_with_what_is_needed() {
-    let place = Installed::for_us();
-    for (limit, words) in [
-        ("ulimit -n 12", "descriptors with those that it has, and its limit is 12 (ulimit -n)"),
-        ("ulimit -v 1000000", "(the limit on address space is 1024000000 bytes, ulimit -v)"),
-        ("ulimit -f 1000", "bytes: the limit on file size is 512000 (ulimit -f)"),
-        ("ulimit -d 10000", "Cannot allocate memory"),
-    ] {
-        let script = format!("{limit} && exec \"$0\" \"$@\"");
-        let ended = place.run(&[], &["sh", "-c", &script], &["rotation", "4", "2"]);
-        ended.assert_code(71).assert_stderr(&["dsmexec: rank ", words, "; ending the other ranks"]);
-    }
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]);
-    let ended = place.start(limited, &[], &[], &["rotation", "4", "2"]);
-    ended.assert_code(71).assert_stderr(&[
-        "dsmexec: 2 ranks need 42 descriptors, and the limit is 40: raise it with ulimit -n",
-    ]);
-}
-
-#[test]
 fn a_user_without_room_for_threads_is_told() {
     let Some(place) = Installed::for_nobody() else { return };
     let ended = place.run(&[], &["prlimit", "--nproc=0:0"], &["rotation", "4", "2"]);
     ended.assert_code(71).assert_stderr(&["dsmexec: rank ", "Resource temporarily unavailable"]);
-}
-
-/// The ranks make so many mappings of their own that a thousand are left, and need four thousand.
-#[test]
-fn too_few_mappings_end_the_job_with_the_number_that_is_enough() {
-    let place = Installed::for_us();
-    let ended = place.run(&["--fault", "uffd"], &[], &["maps", "1000"]);
-    ended.assert_code(0);
-    let right = ended.stdout.lines().filter(|line| *line == "maps: right");
-    assert_eq!(right.count(), 2, "userfaultfd needs two mappings: {ended}");
-
-    let limit = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
-    let limit: u64 = limit.trim().parse().unwrap();
-    let enough = limit + 64 * 256;
-    let ended = place.run(&["--fault", "sigsegv", "--size", "64M"], &[], &["maps", "1000"]);
-    ended.assert_code(71).assert_stderr(&[
-        "dsmexec: rank ",
-        "cannot give page ",
-        &format!(" access: the process is at the limit of {limit} mappings, "),
-        &format!("(sysctl vm.max_map_count={enough} is enough for the whole area; or use "),
-    ]);
-}
-
-#[test]
-fn a_rank_that_its_cgroup_has_no_memory_for_ends_the_job() {
-    let Some(group) = MemoryGroup::new(24 << 20) else { return };
-    let place = Installed::for_us();
-    let script =
-        format!("echo $$ > '{}' && exec \"$0\" \"$@\"", group.0.join("cgroup.procs").display());
-    // Each rank writes half of 64 MiB, and reads the rest.
-    let ended = place.run(&[], &["sh", "-c", &script], &["rotation", "64", "2"]);
-    ended.assert_code(137).assert_stderr(&[
-        "dsmexec: rank ",
-        " was killed by signal 9 (SIGKILL), by the kernel for lack of memory (cgroup limit 25165824 bytes)",
-    ]);
 }
 
 #[test]
@@ -180,7 +124,7 @@ impl Installed {
         ] {
             copy(&from, &place.path(to));
         }
-        for name in ["rotation", "maps", "no_uffd", "buffers", "syscalls"] {
+        for name in ["rotation", "no_uffd", "buffers", "syscalls"] {
             let program = Path::new("bin/test").join(name);
             copy(&root.join(&program), &place.path(text(&program)));
         }
@@ -270,34 +214,6 @@ fn assert_rotated(ended: &Ended) {
     ended.assert_code(0);
     let right = "1024 pages, 2 rounds, 0 wrong, ";
     assert_eq!(ended.stdout.lines().filter(|line| line.starts_with(right)).count(), 2, "{ended}");
-}
-
-/// A memory cgroup that is removed when it is dropped.
-struct MemoryGroup(PathBuf);
-
-impl MemoryGroup {
-    fn new(bytes: u64) -> Option<Self> {
-        let name = format!("dsm-test-{}", std::process::id());
-        for (root, limit) in
-            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
-        {
-            let group = Self(Path::new(root).join(&name));
-            if fs::create_dir(&group.0).is_err() {
-                continue;
-            }
-            if fs::write(group.0.join(limit), bytes.to_string()).is_ok() {
-                return Some(group);
-            }
-        }
-        cannot_run("a memory cgroup that can be made")
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        // A group whose last process is still being reaped stays; it holds nothing.
-        let _ = fs::remove_dir(&self.0);
-    }
 }
 
 fn cannot_run<T>(needs: &str) -> Option<T> {

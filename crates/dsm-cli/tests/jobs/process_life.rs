@@ -1,5 +1,5 @@
-//! What ranks may do as processes, and what happens then: the table of `docs/running.md`. Every job runs with both fault
-//! engines; nothing is left of any.
+//! What ranks may do as processes, and what happens then: the table of `docs/running.md`; fork and storms of signals are in
+//! `tests/failures`. Every job runs with both fault engines; nothing is left of any.
 
 use crate::harness::{Ended, Place, Watched, text};
 use std::path::{Path, PathBuf};
@@ -99,30 +99,6 @@ fn ranks_in_rust_end_as_their_programs_do() {
             let job = run(engine, &program, &[way]);
             job.assert_code(0);
             assert_eq!(job.lines(), ["rust_life: right"; 2], "{job}");
-        }
-    }
-}
-
-/// The child that stays at the end is killed with its group. One that called the library once spoke to the other ranks on its parent's sockets.
-#[test]
-fn children_of_every_kind_are_made_while_pages_move() {
-    for engine in ENGINES {
-        let job = right(engine, "forks", &["10"]);
-        let told = job.stderr.lines().filter(|line| {
-            line.contains(" touched shared memory at 0x200000000000, but it is a forked child of")
-        });
-        assert_eq!(told.count(), 10, "{job}");
-    }
-}
-
-/// A thread that a handler stopped on a page in the middle of free(3) once kept the driver from allocating.
-#[test]
-fn signals_come_a_thousand_times_a_second_while_ranks_fault_and_wait() {
-    for engine in ENGINES {
-        for how in ["restart", "interrupt", "stack", "jump"] {
-            for line in right(engine, "storm", &[how, "300"]).lines() {
-                println!("storm {how}, {engine}: {line}");
-            }
         }
     }
 }

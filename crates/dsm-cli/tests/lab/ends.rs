@@ -53,24 +53,6 @@ fn a_rank_that_leaves_without_finalize_ends_the_job() {
 }
 
 #[test]
-fn a_host_that_is_gone_without_a_word_ends_the_job() {
-    let Some(mut lab) = Lab::three_hosts(TOOLS) else { return };
-    let mut job = start_fight(&lab, "uffd", "");
-    for rank in 0..RANKS {
-        job.wait_for_output(&format!("[Proc {rank} : "));
-    }
-    let cut = job.elapsed();
-    lab.lose_host(1);
-    let ended = job.finish(LIMIT);
-    ended.expect_code(75);
-    let line = ended.expect_error(&["dsmexec: ", "(node2)"]);
-    let told = line.at.saturating_sub(cut);
-    assert!(told < Duration::from_secs(5), "told after {told:?}\n{}", ended.report());
-    println!("host gone: told after {told:.2?}: {}", line.text);
-    lab.expect_no_processes(Duration::from_secs(3));
-}
-
-#[test]
 fn interrupting_dsmexec_ends_all_ranks() {
     for lab in [Lab::loopback(TOOLS), Lab::three_hosts(TOOLS)].into_iter().flatten() {
         for engine in ENGINES {

@@ -87,27 +87,6 @@ fn ranks_here_and_ranks_elsewhere_make_one_job() {
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_told_before_any_rank_starts() {
-    let Some(lab) = Lab::loopback(TOOLS) else { return };
-    let check = |machines: &[&str], ssh_options, code, words: &[&str]| {
-        let job = lab.job(User::Ordinary, machines).ssh_options(ssh_options);
-        let ended = job.run("truc", &[]);
-        ended.expect_code(code).expect_error(words);
-        assert_eq!(ended.texts(Stream::Stdout).count(), 0, "no rank runs\n{}", ended.report());
-        assert!(ended.took < Duration::from_secs(15), "{}", ended.report());
-    };
-    check(&["localhost", "no-such-host.invalid"], "", 68, &["no-such-host.invalid", "resolve"]);
-    check(&["localhost"], "-p 1", 69, &["localhost", "Connection refused"]);
-    check(&["localhost"], "-o PubkeyAuthentication=no", 69, &["localhost", "Permission denied"]);
-    check(
-        &["localhost"],
-        "-o HostKeyAlias=stranger",
-        69,
-        &["localhost", "Host key verification failed"],
-    );
-}
-
-#[test]
 fn the_engine_asked_for_is_the_engine_in_use() {
     let Some(lab) = Lab::loopback(TOOLS) else { return };
     for user in User::all() {
