@@ -1,7 +1,7 @@
 //! A host that is not in a job looks for it.
 
 use crate::TOOLS;
-use dsm_lab::{Lab, Stream, User};
+use dsm_lab::{Lab, Process, Stream, User};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -53,12 +53,63 @@ fn a_scan_from_another_host_finds_nothing_of_a_job_that_runs() {
     lab.expect_no_processes(Duration::ZERO);
 }
 
+#[test]
+fn what_passes_between_hosts_cannot_be_read_on_the_way() {
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
+    let listen = |options: &[&str]| {
+        let mut command = lab.on_host(1);
+        command.args(["python3", "-c", LISTEN]);
+        let mut listener = Process::start(command);
+        listener.wait_for("listener", Duration::from_secs(20), |line| line.text == "listening");
+        // One MiB: the program says of each page of it which words it wrote.
+        let job = lab.job(User::Ordinary, &["node1", "node2"]).options(options);
+        let ended = job.run("rotation", &["1", "1"]);
+        ended.expect_code(0);
+        listener.input(None);
+        let heard = listener.finish(Duration::from_secs(20));
+        let heard: Vec<_> = heard.texts(Stream::Stdout).map(str::to_owned).collect();
+        let number = |n: usize| heard[n].split(' ').next().unwrap().parse::<u64>().unwrap();
+        let told = ended.texts(Stream::Stderr).find(|it| it.contains(": encryption ")).unwrap();
+        println!("{told}; who listened: {heard:?}");
+        (number(1), number(2), told.to_owned())
+    };
+    // The listener hears what it can understand.
+    let (bytes, pages, told) = listen(&["-v", "--encrypt=never"]);
+    assert!(bytes > 1 << 20 && pages > 200, "{pages} pages in {bytes} bytes");
+    assert!(told.ends_with("encryption never: 0 of 1 connections between ranks are encrypted"));
+    let (bytes, pages, told) = listen(&["-v"]);
+    assert!(bytes > 1 << 20, "it heard {bytes} bytes of a job that moves a MiB");
+    assert_eq!(pages, 0, "pages were readable");
+    assert!(told.ends_with("encryption auto: 1 of 1 connections between ranks are encrypted"));
+}
+
 /// Connects to every port of `address` from a host, and says what each open one sent within five seconds.
 fn scan(lab: &Lab, from: usize, address: &str) -> Vec<String> {
     let mut command = lab.on_host(from);
     command.args(["python3", "-c", SCAN, address]);
     lab.run(command).texts(Stream::Stdout).map(str::to_owned).collect()
 }
+
+/// Listens to all that passes at a host until its standard input ends; then says how many bytes that was, and how many of
+/// the last words that `rotation 1 1` writes into pages it has seen.
+const LISTEN: &str = r#"
+import select, socket, struct, sys
+everything = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+SO_RCVBUFFORCE = 33
+everything.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+print("listening", flush=True)
+heard, done = [], False
+while not done:
+    ready = select.select([everything, sys.stdin], [], [])[0]
+    if everything in ready:
+        heard.append(everything.recv(1 << 17))
+    else:
+        done = True
+everything = b"".join(heard)
+words = [struct.pack("<Q", ~(page * 1000003 + 1) & (1 << 64) - 1) for page in range(256)]
+print(len(everything), "bytes")
+print(sum(word in everything for word in words), "pages")
+"#;
 
 const SCAN: &str = r#"
 import select, socket, sys, time
