@@ -273,12 +273,16 @@ impl Program {
         is_new.then_some(stopped_by)
     }
 
-    /// `R` if one of its threads runs, else that of the first.
+    /// `R` if a thread of the program runs, other than those of dsm, else that of the first.
     fn state(&self) -> Option<char> {
         let process = PathBuf::from(format!("/proc/{}", self.pid()));
-        let first = state_of(&process)?;
+        let (_, first) = thread_in(&process)?;
         let threads = fs::read_dir(process.join("task")).ok().into_iter().flatten().flatten();
-        let runs = threads.take(MAX_THREADS).any(|thread| state_of(&thread.path()) == Some('R'));
+        let runs = |thread: fs::DirEntry| {
+            thread_in(&thread.path())
+                .is_some_and(|(name, state)| state == 'R' && !name.starts_with("dsm-"))
+        };
+        let runs = threads.take(MAX_THREADS).any(runs);
         Some(if runs { 'R' } else { first })
     }
 
@@ -462,11 +466,13 @@ fn nonblocking(pipe: Option<OwnedFd>) -> io::Result<Option<OwnedFd>> {
     Ok(pipe)
 }
 
-fn state_of(process: &Path) -> Option<char> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // The name in front may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.trim_start().chars().next()
+/// The name and the state of the thread with this directory of /proc.
+fn thread_in(directory: &Path) -> Option<(String, char)> {
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    // The name may hold anything.
+    let (start, rest) = stat.rsplit_once(')')?;
+    let (_, name) = start.split_once('(')?;
+    Some((name.to_owned(), rest.trim_start().chars().next()?))
 }
 
 fn ending(status: ExitStatus) -> Ending {

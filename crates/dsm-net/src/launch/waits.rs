@@ -59,8 +59,8 @@ pub enum Keeps {
 /// What a dsmwrap knows of its rank's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its state as in `/proc/PID/stat`, such as `S`, `D` or `T`, and `R` if one of its threads runs; none
-    /// if it cannot be read.
+    /// Its state as in `/proc/PID/stat`, such as `S`, `D` or `T`, and `R` if one of its threads runs that
+    /// is not dsm's; none if it cannot be read.
     pub state: Option<char>,
     /// The signal that has stopped it.
     pub stopped_by: Option<i32>,
