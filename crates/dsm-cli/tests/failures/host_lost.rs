@@ -22,16 +22,21 @@ fn is_frozen() {
     signal_all_on(&lab, 1, "CONT");
     let thawed = Instant::now();
     lab.expect_no_processes(GONE);
-    println!("host frozen: all gone {:.3} s after it is thawed", thawed.elapsed().as_secs_f64());
+    let gone = thawed.elapsed().as_secs_f64();
+    expect_nothing_in_shm(&lab, 4);
+    println!("host frozen: all gone {gone:.3} s after it is thawed");
 }
 
 #[test]
 fn loses_its_power() {
     let Some(mut lab) = hosts() else { return };
     let jobs = Jobs::at_work(&lab);
+    // Its last words, too, are lost.
+    lab.network().set_around(1, &Conditions::cut());
     lab.lose_host(1);
     jobs.expect_told("host without power", &[1]);
     lab.expect_no_processes(Duration::ZERO);
+    expect_nothing_in_shm(&lab, 3);
 }
 
 #[test]
@@ -96,7 +101,9 @@ fn check(what: &str, lost: &[usize], is_cut: impl Fn(usize, usize) -> bool) {
     jobs.expect_told(what, lost);
     // Who is out of reach ends by the lease, which is counted from the cut.
     lab.expect_no_processes(LEASE.saturating_sub(cut_at.elapsed()));
-    println!("{what}: both sides gone {:.3} s after the cut", cut_at.elapsed().as_secs_f64());
+    let gone = cut_at.elapsed().as_secs_f64();
+    expect_nothing_in_shm(&lab, 4);
+    println!("{what}: both sides gone {gone:.3} s after the cut");
 }
 
 /// Four; dsmexec is on the first.
@@ -174,6 +181,16 @@ fn processes(lab: &Lab) -> Vec<(String, PathBuf)> {
         exe.starts_with(&dir).then_some((name, namespace))
     };
     fs::read_dir("/proc").unwrap().filter_map(|entry| of_job(entry.ok()?)).collect()
+}
+
+/// Each host has a `/dev/shm` of its own.
+fn expect_nothing_in_shm(lab: &Lab, hosts: usize) {
+    for host in 0..hosts {
+        let mut command = lab.on_host(host);
+        command.args(["ls", "-A", "/dev/shm"]);
+        let listed = lab.run(command);
+        assert_eq!(listed.lines.len(), 0, "left on host {host}\n{}", listed.report());
+    }
 }
 
 fn namespace_of(lab: &Lab, host: usize) -> PathBuf {
