@@ -1,5 +1,6 @@
 use crate::nonblocking::{Outbox, Wanted};
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The program's standard input.
@@ -50,10 +51,10 @@ impl Input {
         self.flush();
     }
 
-    /// The pipe is ready or broken.
+    /// The pipe is ready or broken. It may have been ready for what has been written meanwhile.
     pub(crate) fn on_ready(&mut self) -> Taken {
         if self.pending.is_empty() {
-            self.pipe = None;
+            self.pipe.take_if(|pipe| is_broken(pipe));
         }
         self.flush()
     }
@@ -69,5 +70,32 @@ impl Input {
             self.pipe = None;
         }
         Taken::Bytes(taken)
+    }
+}
+
+/// Whether nobody reads any more.
+fn is_broken(pipe: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pipe, PollFlags::empty())];
+    // What cannot be polled cannot be written to.
+    !matches!(rustix::event::poll(&mut fds, Some(&AT_ONCE)), Ok(0) | Err(Errno::INTR))
+}
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    /// Ready for what was written meanwhile was once taken for broken, and the rest of the input was lost.
+    #[test]
+    fn a_pipe_that_was_ready_for_what_is_written_already_stays_open() {
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let mut input = Input::new(Some(writer));
+        assert_eq!(input.push(vec![1, 2]), Taken::Bytes(2));
+        assert_eq!(input.on_ready(), Taken::Bytes(0));
+        assert_eq!(input.push(vec![3]), Taken::Bytes(1));
+        drop(reader);
+        assert_eq!(input.on_ready(), Taken::Closed);
     }
 }
