@@ -98,6 +98,27 @@ fn times_are_those_computed_by_hand() {
         assert_eq!((figure.time, figure.hops), (flat(ranks.into()), 2), "{ranks} ranks");
         assert_eq!(figure.busiest, 2 * (u64::from(ranks) - 1));
     }
+    // Up to nine ranks the barrier of all is as flat. Of ten, the last is below rank 1, which hears it and the
+    // coordinator one after the other; the other releases are sent meanwhile.
+    for ranks in [2, 3, 9] {
+        assert_eq!(of(Operation::Barrier, ranks, model).time, flat(ranks.into()), "{ranks} ranks");
+    }
+    let figure = of(Operation::Barrier, 10, model);
+    assert_eq!((figure.time, figure.hops), (4 * one_way(header), 4));
+}
+
+/// At most 1.5 R for each doubling of the ranks.
+#[test]
+fn a_barrier_keeps_its_promise_among_any_number_of_ranks() {
+    for nodes in (2..200).chain([255, 256, 257, 511, 512, 513, 1_000, 1_023, 1_024]) {
+        for model in [Model::LOOPBACK, Model::NETWORK] {
+            let figure = of(Operation::Barrier, nodes, model);
+            let doublings = u64::from(nodes.next_power_of_two().ilog2());
+            let promised = 3 * model.round_trip() * doublings / 2;
+            assert!(figure.time <= promised, "{nodes} ranks, {model}: {figure:?}");
+            assert!(figure.busiest <= 2 * 9, "{nodes} ranks: {figure:?}");
+        }
+    }
 }
 
 #[test]

@@ -122,11 +122,17 @@ fn an_upgrade_costs_two_and_two_for_each_other_copy() {
 
 #[test]
 fn a_barrier_costs_two_messages_for_each_rank_but_one() {
-    for nodes in 1..=8 {
-        let all = vec!["b"; nodes].join("|");
-        let mut world = World::new(Setup::new(1, &all).unwrap());
-        world.calm().unwrap();
-        assert_eq!(world.messages_sent(), 2 * (nodes as u64 - 1));
+    for nodes in 1..=32 {
+        check_all(&vec!["b b"; nodes].join("|"), 2 * 2 * (nodes as u64 - 1));
+    }
+}
+
+/// Where not all arrive at one rank, that one tells all others when the first leaves.
+#[test]
+fn the_end_costs_as_much_and_in_a_tree_a_message_more_for_each_other_rank() {
+    for nodes in 1..=32 {
+        let told = if nodes > 9 { 3 } else { 2 };
+        check_all(&vec!["f"; nodes].join("|"), told * (nodes as u64 - 1));
     }
 }
 

@@ -79,6 +79,7 @@ impl Barrier {
             }
             Input::Message { from, message: Message::BarrierArrive { kind, epoch } } => {
                 let is_last = self.arrived.len() + 1 == self.awaited(kind);
+                let is_last = is_last && self.is_expected(from, kind);
                 let event = match epoch == self.passed && !self.arrived.contains_key(&from) {
                     true if is_last => BarrierEvent::LastArrives(kind),
                     true => BarrierEvent::Arrive(kind),

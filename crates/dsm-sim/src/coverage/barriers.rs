@@ -27,13 +27,14 @@ pub(super) fn events(state: BarrierState) -> Vec<BarrierEvent> {
         BarrierState::Waits(_) | BarrierState::Told(_) => {
             let mut events =
                 of_both(&[BarrierEvent::Call, BarrierEvent::Release, BarrierEvent::StrayRelease]);
-            let leaving = [BarrierEvent::Leaving, BarrierEvent::LeavingNext];
-            events.extend(leaving.into_iter().chain([BarrierEvent::StrayLeaving]));
+            events.extend([BarrierEvent::Leaving, BarrierEvent::StrayLeaving]);
+            let is_told = matches!(state, BarrierState::Told(_));
+            events.extend((!is_told).then_some(BarrierEvent::LeavingNext));
             events
         }
         BarrierState::Arrived(_) => of_both(&arrivals),
         BarrierState::Between(_) => arrivals.map(|event| event(Program)).to_vec(),
-        BarrierState::NotThere => of_both(&arrivals),
+        BarrierState::NotThere => of_both(&[BarrierEvent::Arrive, BarrierEvent::StrayArrive]),
     }
 }
 
@@ -71,7 +72,7 @@ fn at_a_rank(state: BarrierState, event: BarrierEvent) -> Verdict {
             impossible(Answer::Fails, why)
         }
         BarrierEvent::Leaving if !is_told => Verdict::Possible,
-        BarrierEvent::LeavingNext if !is_told && waits == Some(Program) => Verdict::Possible,
+        BarrierEvent::LeavingNext if waits == Some(Program) => Verdict::Possible,
         _ => {
             let why = "the coordinator tells once who leaves first, and all passed to the same";
             impossible(Answer::Fails, why)

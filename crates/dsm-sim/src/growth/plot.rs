@@ -128,8 +128,8 @@ const PROMISED: &str = "promised";
 const STYLE: &str = "polyline{fill:none;stroke-width:2}.a{stroke:#e15759}.b{stroke:#f28e2b}\
     .c{stroke:#4e8fd0}.d{stroke:#3fa34d}.e{stroke:#b07aa1}.f{stroke:#a5812f}\
     .promised{stroke:#4e8fd0;stroke-width:1.5;stroke-dasharray:5 4}\
-    .ink{fill:#444}.grid{stroke:#8888;stroke-width:.5}\
-    @media (prefers-color-scheme:dark){.ink{fill:#ccc}}";
+    .ink{fill:#777}.grid{stroke:#8888;stroke-width:.5}\
+    @media (prefers-color-scheme:dark){.ink{fill:#bbb}}";
 const LEFT: usize = 56;
 const TOP: usize = 34;
 const BOTTOM: usize = 46;

@@ -302,10 +302,10 @@ mod tests {
     #[test]
     fn a_document_keeps_what_is_around_the_tables() {
         let report = Report::measure(&[Model::LOOPBACK], &[2]);
-        let document = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let document = format!("before\n{BEGIN}\nstale\n{END}\nafter\n");
         let spliced = report.splice(&document).unwrap();
         assert!(spliced.starts_with("before\n") && spliced.ends_with("\nafter\n"), "{spliced}");
-        assert!(!spliced.contains("old") && spliced.contains("| barrier | 0.94 |"), "{spliced}");
+        assert!(!spliced.contains("stale") && spliced.contains("| barrier | 0.94 |"), "{spliced}");
         assert_eq!(report.splice(&spliced), Ok(spliced));
         assert_eq!(report.splice("none"), Err(SpliceError));
     }
