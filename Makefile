@@ -39,7 +39,7 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products parmacs syscalls examples test-programs run test prove faults install uninstall clean help
+.PHONY: all products parmacs syscalls examples test-programs run test prove faults growth install uninstall clean help
 
 all: products parmacs syscalls examples ## build everything into bin/, lib/ and include/ (the default)
 
@@ -131,6 +131,10 @@ prove: all ## show the figures behind the promises of consistency (twelve minute
 
 faults: all test-programs ## let 230 jobs fail on hosts in network namespaces (four minutes, as root; RUNS=n SEED=s)
 	$(CARGO) run --locked --quiet -p dsm-lab --bin faults -- --seed $(or $(SEED),1) --n $(or $(RUNS),230)
+
+growth: ## simulate 2 to 1,024 ranks: the tables and the plot of docs/performance (half a minute)
+	$(CARGO) build --release --locked -p dsm-sim
+	$(TARGET)/release/dsm-sim grow --into docs/performance/growth.md --svg docs/performance/growth.svg $(GROWTH)
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
