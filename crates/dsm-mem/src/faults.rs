@@ -47,9 +47,9 @@ pub struct ThreadId(pub u32);
 /// never shows content that was not complete when it was opened. A process has at most one.
 #[derive(Debug)]
 pub struct Faults {
-    inner: Inner,
-    rights: Rights,
-    fence: Fence,
+    pub(crate) inner: Inner,
+    pub(crate) rights: Rights,
+    pub(crate) fence: Fence,
     region: Arc<Region>,
     /// Why `Choice::Auto` did not take userfaultfd.
     refused: Option<String>,
@@ -57,7 +57,7 @@ pub struct Faults {
 }
 
 #[derive(Debug)]
-enum Inner {
+pub(crate) enum Inner {
     Uffd(Uffd),
     Sigsegv(Sigsegv),
 }
@@ -324,7 +324,7 @@ impl Faults {
         Ok(())
     }
 
-    fn change_error(&self, page: PageId, access: Access, errno: Errno) -> FaultsError {
+    pub(crate) fn change_error(&self, page: PageId, access: Access, errno: Errno) -> FaultsError {
         let area_pages = (self.region.area_bytes() / self.region.page_bytes()) as u64;
         match map_count_limit() {
             Some(limit) if errno == Errno::NOMEM => {
@@ -445,7 +445,7 @@ impl fmt::Display for Choice {
     }
 }
 
-fn right(access: Access) -> Option<Right> {
+pub(crate) fn right(access: Access) -> Option<Right> {
     match access {
         Access::None => None,
         Access::Read => Some(Right::Read),

@@ -29,6 +29,7 @@ mod probe;
 mod process;
 mod region;
 mod rights;
+mod runs;
 mod sentry;
 pub mod shared;
 mod signals;

@@ -49,13 +49,22 @@ impl Sigsegv {
     }
 
     pub(crate) fn protect(&self, page: PageId, access: Access) -> Result<(), Errno> {
+        self.protect_run(page, 1, access)
+    }
+
+    pub(crate) fn protect_run(
+        &self,
+        first: PageId,
+        pages: usize,
+        access: Access,
+    ) -> Result<(), Errno> {
         let flags = match access {
             Access::None => MprotectFlags::empty(),
             Access::Read => MprotectFlags::READ,
             Access::Write => MprotectFlags::READ | MprotectFlags::WRITE,
         };
-        let offset = self.region.offset_of(page);
-        self.region.application().protect_range(offset, self.region.page_bytes(), flags)
+        let (offset, bytes) = (self.region.offset_of(first), self.region.page_bytes());
+        self.region.application().protect_range(offset, bytes * pages, flags)
     }
 
     pub(crate) fn resume(&self, page: PageId) {

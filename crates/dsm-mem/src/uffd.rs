@@ -109,17 +109,43 @@ impl Uffd {
         }
     }
 
+    /// Maps pages that are not mapped, and that the memory file has; if it fails, some of them are mapped.
+    pub(crate) fn map_run(
+        &self,
+        first: PageId,
+        pages: usize,
+        right: Right,
+        stopped: Stopped,
+    ) -> Result<(), Errno> {
+        let (address, bytes) = self.range(first);
+        self.userfault.map(address, bytes * pages, right, stopped)
+    }
+
+    /// Changes the right of mapped pages.
+    pub(crate) fn change_run(
+        &self,
+        first: PageId,
+        pages: usize,
+        right: Right,
+    ) -> Result<(), Errno> {
+        let (address, bytes) = self.range(first);
+        retry(|| self.userfault.change(address, bytes * pages, right))
+    }
+
+    /// Removes the entries of pages.
+    pub(crate) fn remove_run(&self, first: PageId, pages: usize) -> Result<(), Errno> {
+        let (offset, bytes) = (self.region.offset_of(first), self.region.page_bytes());
+        self.region.application().advise_range(offset, bytes * pages, Advice::LinuxDontNeed)
+    }
+
     /// Changes the right of a mapped page.
     pub(crate) fn change(&self, page: PageId, right: Right) -> Result<(), Errno> {
-        let (address, bytes) = self.range(page);
-        retry(|| self.userfault.change(address, bytes, right))
+        self.change_run(page, 1, right)
     }
 
     /// Removes a page's entry.
     pub(crate) fn remove(&self, page: PageId) -> Result<(), Errno> {
-        let offset = self.region.offset_of(page);
-        let view = self.region.application();
-        view.advise_range(offset, self.region.page_bytes(), Advice::LinuxDontNeed)
+        self.remove_run(page, 1)
     }
 
     pub(crate) fn resume(&self, page: PageId) -> Result<(), Errno> {
