@@ -350,6 +350,21 @@ impl Connection {
         self.outbound.check_limit()
     }
 
+    /// Queues a message with its content, which `copy` appends: to be sent with others that follow.
+    ///
+    /// # Errors
+    /// If the queue is full.
+    pub fn queue_content(
+        &mut self,
+        message: &Message,
+        copy: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ConnectionError> {
+        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
+        self.outbound.push(&wire::encode(message, &self.limits));
+        self.outbound.push_with(copy);
+        self.outbound.check_limit()
+    }
+
     /// Queues an acknowledgement if the peer has waited for one for long; whether it did.
     pub fn acknowledge(&mut self) -> bool {
         self.acknowledge_after(ACKNOWLEDGE_ALONE)
