@@ -1,12 +1,10 @@
-use super::reading::{Reading, Spec, Word};
+use super::reading::{Reading, Setup, Spec, Word};
 use crate::words;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde_json::Value;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
@@ -37,10 +35,8 @@ pub(crate) struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
     pub(crate) readings: Vec<Reading>,
-    /// As rank 0 was told of it.
-    pub(crate) fault_engine: Option<String>,
-    /// Whether pages travelled encrypted; `None` if none did.
-    pub(crate) encrypted: Option<bool>,
+    /// `None` if there was nothing to share.
+    pub(crate) setup: Option<Setup>,
     /// From before dsmexec was started until it had ended.
     pub(crate) took: Duration,
 }
@@ -69,31 +65,29 @@ impl Job {
         mut progress: impl FnMut(f64),
     ) -> Result<Done, JobError> {
         let began = Instant::now();
-        let report = Report::new();
-        let mut running = Running::start(self.command(launch, &report.path)?)?;
+        let mut running = Running::start(self.command(launch)?)?;
         if launch.machine_file.is_none() {
             running.feed(format!("localhost slots={}\n", self.ranks).as_bytes())?;
         }
-        let (mut readings, mut encrypted) = (Vec::new(), None);
+        let (mut readings, mut setup) = (Vec::new(), None);
         while let Some(line) = running.next_line(self.ranks)? {
             match serde_json::from_slice(&line) {
-                Ok(Word::Encrypted(is)) => encrypted = Some(is),
+                Ok(Word::Setup(told)) => setup = Some(told),
                 Ok(Word::Progress(part)) => progress(part),
                 Ok(Word::Reading(reading)) => readings.push(reading),
                 Err(_) => return Err(JobError::Unclear { said: words::of_stranger(&line) }),
             }
         }
         running.end(self.ranks)?;
-        let (fault_engine, took) = (report.fault_engine(), began.elapsed());
-        Ok(Done { readings, fault_engine, encrypted, took })
+        Ok(Done { readings, setup, took: began.elapsed() })
     }
 
-    fn command(&self, launch: &Launch, report: &Path) -> Result<Command, JobError> {
+    fn command(&self, launch: &Launch) -> Result<Command, JobError> {
         let spec = serde_json::to_string(&self.spec).expect("a spec is plain data");
         let mut command = Command::new(beside("dsmexec"));
         command.args(["--log", "none", "--stdin", "none", "--tag", "none", "--wdir", "/"]);
         command.args(["--placement", "cyclic", "--size", self.size]);
-        command.arg("--report").arg(report).arg("-n").arg(self.ranks.to_string());
+        command.arg("-n").arg(self.ranks.to_string());
         command.args(&launch.options);
         if let Some(setting) = self.setting {
             command.args(["-x", setting]);
@@ -163,30 +157,6 @@ impl Drop for Running {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
-    }
-}
-
-/// Where dsmexec is to report to; nothing is left there.
-struct Report {
-    path: PathBuf,
-}
-
-impl Report {
-    fn new() -> Self {
-        let name = format!("dsm-bench-{}.json", std::process::id());
-        Self { path: env::temp_dir().join(name) }
-    }
-
-    fn fault_engine(&self) -> Option<String> {
-        let report: Value = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        Some(report["ranks"][0]["fault_engine"].as_str()?.to_owned())
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        // A job that was not even planned has left none.
-        let _ = fs::remove_file(&self.path);
     }
 }
 

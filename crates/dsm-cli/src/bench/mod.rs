@@ -19,6 +19,7 @@ use machine::Load;
 use outcome::{Collected, Outcome};
 use pinning::Pinning;
 use plan::{Plan, Wanted};
+use reading::Setup;
 use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -98,28 +99,26 @@ fn measure(options: &Options) -> Result<Outcome, Box<dyn Error>> {
     let wanted = options.wanted()?;
     let plan = Plan::of(&wanted);
     let launch = options.launch();
-    let (mut collected, mut fault_engine, mut encrypted) = (Collected::default(), None, None);
+    let (mut collected, mut setup) = (Collected::default(), None);
     let progress = Progress::new();
     for (number, job) in plan.jobs.iter().enumerate() {
         let what = format!("job {} of {}, {} ranks", number + 1, plan.jobs.len(), job.ranks);
         let done = job.run(&launch, |part| progress.show(&what, part));
         progress.clear();
         let done = done?;
-        if job.ranks > 1 {
-            fault_engine = done.fault_engine.or(fault_engine);
-        }
-        encrypted = done.encrypted.or(encrypted);
+        setup = done.setup.or(setup);
         collected.take(job, done.readings, done.took);
     }
-    let engine = fault_engine.unwrap_or_else(|| "none: one rank".to_owned());
-    let secrecy = match encrypted {
-        Some(true) => "between ranks: encrypted",
-        Some(false) => "between ranks: plaintext",
-        None => "between ranks: nothing measured",
+    let setup = match setup {
+        None => "no faults between ranks".to_owned(),
+        Some(Setup { fault_engine, is_encrypted }) => {
+            let secrecy = if is_encrypted { "encrypted" } else { "plaintext" };
+            format!("fault engine {fault_engine}; between ranks {secrecy}")
+        }
     };
     let about = vec![
         format!("{}, {}", machine::kernel(), load.describe()),
-        format!("faults: {engine}; {secrecy}; {}", machine::settings()),
+        format!("{setup}; {}", machine::settings()),
         EXPLANATION.to_owned(),
     ];
     Ok(Outcome { about, rows: collected.rows(), left_out: plan.left_out })

@@ -120,14 +120,13 @@ fn refer(rows: &mut [Row]) {
     let reading = |line| rows.iter().find(|row| row.reading.line == line).map(|row| &row.reading);
     let of = |line| reading(line).map(|reading| reading.value);
     let (start, memory) = (of(Line::Start1M), of(Line::Memory1M));
-    let off = reading(Line::RandomWithoutPrefetch).and_then(Reading::ratio);
+    let off = of(Line::RandomWithoutPrefetch);
     for Row { reading, .. } in rows {
         reading.reference = match reading.line {
             Line::Start1M | Line::Memory1M => None,
             Line::Start1G | Line::Start64G | Line::Start1T => start,
             Line::Memory1G | Line::Memory64G | Line::Memory1T => memory,
-            // What it would have been off, had the round trip been the same.
-            Line::Random => off.zip(reading.round_trip).map(|(off, r)| off * r),
+            Line::Random => off,
             _ => continue,
         };
     }

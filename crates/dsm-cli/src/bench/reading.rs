@@ -17,11 +17,18 @@ pub(crate) struct Spec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Word {
-    /// Whether what this rank and rank 1 say to each other is encrypted.
-    Encrypted(bool),
+    Setup(Setup),
     /// How much is done, from 0 to 1.
     Progress(f64),
     Reading(Reading),
+}
+
+/// How the ranks of a job share memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub(crate) fault_engine: String,
+    /// Whether what rank 0 and rank 1 say to each other is encrypted.
+    pub(crate) is_encrypted: bool,
 }
 
 /// What was measured of one line, in its unit.

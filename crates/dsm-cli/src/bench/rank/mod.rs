@@ -12,13 +12,14 @@ mod streams;
 mod untouched;
 
 use super::line::Suite;
-use super::reading::{Reading, Spec, Word};
+use super::reading::{Reading, Setup, Spec, Word};
 use dsm::Node;
 use dsm_net::Encryption;
 use ground::Ground;
 use link::{Link, Order};
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -46,13 +47,25 @@ fn among_ranks(node: &Node, spec: &Spec) -> Outcome {
     if node.rank() > 0 {
         return serve::until_the_end(&ground, links.pop().ok_or("no link to rank 0")?);
     }
-    say(&Word::Encrypted(is_encrypted(node)))?;
+    let (fault_engine, is_encrypted) = (fault_engine()?.to_owned(), is_encrypted(node));
+    say(&Word::Setup(Setup { fault_engine, is_encrypted }))?;
     match spec.suite {
         Suite::Busy => busy::measure(&ground, spec, &mut links)?,
         Suite::Streams => streams::measure(&ground, spec, &mut links)?,
         _ => latency::measure(&ground, spec, &mut links)?,
     }
     link::order_all(&mut links, Order::End)
+}
+
+/// By what this process holds.
+fn fault_engine() -> io::Result<&'static str> {
+    for descriptor in fs::read_dir("/proc/self/fd")? {
+        let target = fs::read_link(descriptor?.path());
+        if target.is_ok_and(|target| target.to_string_lossy().contains("userfaultfd")) {
+            return Ok("uffd");
+        }
+    }
+    Ok("sigsegv")
 }
 
 /// As the ranks decide it themselves.
