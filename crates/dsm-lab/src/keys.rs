@@ -63,7 +63,11 @@ fn keygen(path: &Path) {
     run(command);
 }
 
+/// An ssh that has just been started may be reading the file: one that is as it should be is left alone.
 fn write(path: PathBuf, text: &str) -> PathBuf {
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return path;
+    }
     fs::write(&path, text).unwrap();
     path
 }

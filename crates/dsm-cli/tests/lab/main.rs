@@ -14,6 +14,7 @@ mod over_ssh;
 mod pr204;
 mod strangers;
 mod valgrind;
+mod weather;
 
 /// The launcher under test is the one cargo built with these tests.
 const TOOLS: &[&str] = &[env!("CARGO_BIN_EXE_dsmexec"), env!("CARGO_BIN_EXE_dsmwrap")];
