@@ -460,7 +460,10 @@ impl Driver {
             Output::Pin { page } => self.holds.pin(page),
             Output::Lend { object, access } => self.do_soon(Deed::Lend { object, access }),
             Output::Recall { object, keep } => self.do_soon(Deed::Recall { object, keep }),
-            Output::Serve { asker, id, task } => self.do_soon(Deed::Serve { asker, id, task }),
+            Output::Serve { asker, id, task } => match self.operate(task) {
+                Some(answer) => self.followups.push_back(Input::Served { asker, id, answer }),
+                None => self.do_soon(Deed::Serve { asker, id, task }),
+            },
             Output::Clear { first, pages } => {
                 self.region.discard(first, pages).map_err(|source| Fatal::System {
                     operation: "giving memory of freed pages back",
@@ -532,20 +535,24 @@ impl Driver {
         Some(())
     }
 
-    /// Does what a rank asks for that only the driver of this one can do.
-    fn run_task(&self, task: Task) -> Option<Answer> {
-        let offset = |object: ObjectId| {
-            usize::try_from(object.0).expect("words are in the region") * WORD_BYTES
-        };
-        let operate =
-            |object, operation| Answer::Value(self.region.operate(offset(object), operation));
-        Some(match task {
-            Task::Add { object, value } => operate(object, Operation::Add { value }),
+    /// Runs an operation on a word, if it is one: at once, because the page may leave with the next output.
+    fn operate(&self, task: Task) -> Option<Answer> {
+        let (object, operation) = match task {
+            Task::Add { object, value } => (object, Operation::Add { value }),
             Task::Swap { object, expected, desired } => {
-                operate(object, Operation::Swap { expected, desired })
+                (object, Operation::Swap { expected, desired })
             }
+            Task::Free { .. } | Task::Inspect { .. } => return None,
+        };
+        Some(Answer::Value(self.region.operate(offset_of(object), operation)))
+    }
+
+    /// Does what a rank asks for with what the program's threads have locked now and then.
+    fn run_task(&self, task: Task) -> Option<Answer> {
+        Some(match task {
+            Task::Add { .. } | Task::Swap { .. } => unreachable!("operations were run at once"),
             Task::Free { object } => {
-                let address = self.region.base() + offset(object);
+                let address = self.region.base() + offset_of(object);
                 let (answer, emptied) = free_for_peer(&self.arena, address)?;
                 if let Some(run) = emptied {
                     let object = ObjectId(((run - self.region.base()) / WORD_BYTES) as u64);
@@ -618,6 +625,10 @@ fn await_verdict(supervisor: &Supervisor) {
     // Nothing is served any more; the order to end may come as a signal.
     unblock_signals();
     supervisor.wait_for_end(VERDICT_TIMEOUT);
+}
+
+fn offset_of(object: ObjectId) -> usize {
+    usize::try_from(object.0).expect("words are in the region") * WORD_BYTES
 }
 
 fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {

@@ -144,7 +144,8 @@ fn a_job_ends_while_its_last_frees_are_under_way() {
     }
 }
 
-/// The library was once stopped by a handler that waited for a page on a thread that ran the driver.
+/// The library was once stopped by a handler that waited for a page on a thread that ran the driver; and an operation
+/// on a word that waited behind what a handler was in the way of was once run when its page had left.
 #[test]
 fn signal_handlers_may_touch_shared_memory_whatever_their_thread_is_at() {
     for (ranks, engine) in jobs() {
