@@ -1,7 +1,7 @@
 //! A host that is not in a job looks for it.
 
 use crate::TOOLS;
-use dsm_lab::{Lab, Process, Stream, User};
+use dsm_lab::{Conditions, Corruption, Lab, Process, Stream, User};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -81,6 +81,26 @@ fn what_passes_between_hosts_cannot_be_read_on_the_way() {
     assert!(bytes > 1 << 20, "it heard {bytes} bytes of a job that moves a MiB");
     assert_eq!(pages, 0, "pages were readable");
     assert!(told.ends_with("encryption auto: 1 of 1 connections between ranks are encrypted"));
+}
+
+#[test]
+fn who_changes_what_passes_between_hosts_is_found_out() {
+    let Some(lab) = Lab::three_hosts(TOOLS) else { return };
+    // dsmexec and its ssh are on another line.
+    let job = lab.job(User::Ordinary, &["node2", "node3"]);
+    let mut running = job.start("endless", &[""]);
+    for rank in 0..2 {
+        running.wait_for_output(&format!("[Proc {rank} : "));
+    }
+    let (corrupt_ppm, corruption) = (10_000, Corruption::Delivered);
+    let changed = Conditions { corrupt_ppm, corruption, ..Conditions::default() };
+    lab.network().set(1, 2, &changed);
+    lab.network().set(2, 1, &changed);
+    let ended = running.finish(Duration::from_secs(30));
+    println!("{}", ended.report());
+    ended.expect_code(76);
+    ended.expect_error(&["dsmexec: rank ", " (node", ": rank ", " sent "]);
+    lab.expect_no_processes(Duration::from_secs(3));
 }
 
 /// Connects to every port of `address` from a host, and says what each open one sent within five seconds.
