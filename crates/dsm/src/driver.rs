@@ -1,6 +1,7 @@
 //! What owns a rank's engine: it takes faults, messages and calls as they come, asks the engine what to
 //! do, and does it, in order and completely, before the next.
 
+mod burst;
 pub(crate) mod holds;
 pub(crate) mod mend;
 mod peers;
@@ -17,6 +18,7 @@ use crate::fatal::Fatal;
 use crate::heap::Arena;
 use crate::locks::{Holder, Locks, Recalled};
 use crate::supervisor::Supervisor;
+use burst::{Burst, When};
 use dsm_core::{
     Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
 };
@@ -64,6 +66,7 @@ pub(crate) struct Driver {
     holds: Holds,
     prefetches: Prefetches,
     streams: Streams,
+    burst: Burst,
     /// What carrying out an output led to; the engine takes it after the other outputs.
     followups: VecDeque<Input>,
     /// What a thread of the program was in the way of.
@@ -173,6 +176,7 @@ impl Driver {
             holds: Holds::new(hold, rank),
             prefetches: Prefetches::default(),
             streams: Streams::new(space.pages),
+            burst: Burst::default(),
             followups: VecDeque::new(),
             deeds: VecDeque::new(),
             waits: BTreeMap::new(),
@@ -277,9 +281,11 @@ impl Driver {
     /// Leaves nothing undone that no event will tell of.
     fn settle(&mut self) -> Result<(), Fatal> {
         self.end_holds()?;
+        self.begin_burst();
         for peer in std::mem::take(&mut self.unread) {
             self.take_messages(peer)?;
         }
+        self.end_burst()?;
         self.do_deeds();
         self.follow_up()?;
         self.end_holds()?;
@@ -415,9 +421,15 @@ impl Driver {
                     Output::Install { page, access, source }
                         if outputs.next_if_eq(&Output::Resume { page }).is_some() =>
                     {
-                        self.install_and_resume(page, access, source)?;
+                        if !self.put_off_open(page, access, source)? {
+                            self.install_and_resume(page, access, source)?;
+                        }
                     }
-                    output => self.carry_out(output)?,
+                    output => {
+                        if let Some(output) = self.put_off(output)? {
+                            self.carry_out(output)?;
+                        }
+                    }
                 }
             }
         }
@@ -435,17 +447,8 @@ impl Driver {
                     faults.install(page, access)?;
                 }
             }
-            Output::Send { to, message, attach: _ } => {
-                // What is attached is the page the message names, read now.
-                let sent = self.peers.send(to, &message, &self.region);
-                let bytes = match sent {
-                    Err(Fatal::ContactLost { .. }) if self.may_leave_before_us(to) => return Ok(()),
-                    sent => sent?,
-                };
-                self.counters.messages_sent.add(1);
-                self.counters.bytes_sent.add(bytes);
-                self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
-            }
+            // What is attached is the page the message names, read now.
+            Output::Send { to, message, attach: _ } => self.send(to, &message, When::Now)?,
             Output::Resume { page } => {
                 // Nobody is known to be stopped when a page was fetched ahead. Whoever stopped meanwhile
                 // is let go when its fault is read.
@@ -473,6 +476,18 @@ impl Driver {
             Output::Answered { id, answer } => self.answer(id, answer),
             Output::Fail { violation } => return Err(Fatal::Protocol(violation)),
         }
+        Ok(())
+    }
+
+    fn send(&mut self, to: Rank, message: &Message, when: When) -> Result<(), Fatal> {
+        let sent = self.peers.send(to, message, when, &self.region);
+        let bytes = match sent {
+            Err(Fatal::ContactLost { .. }) if self.may_leave_before_us(to) => return Ok(()),
+            sent => sent?,
+        };
+        self.counters.messages_sent.add(1);
+        self.counters.bytes_sent.add(bytes);
+        self.counters.pages_out.add(u64::from(message.attached_page().is_some()));
         Ok(())
     }
 

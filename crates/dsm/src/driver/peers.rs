@@ -1,6 +1,7 @@
 mod parting;
 
 use super::EDGE;
+use super::burst::When;
 use super::mend::{Mender, Outcome};
 use crate::fatal::Fatal;
 use crate::supervisor::Supervisor;
@@ -128,12 +129,13 @@ impl Peers {
         }
     }
 
-    /// Sends a message with the page it names as attached, or queues one without; returns how many bytes
-    /// that are.
+    /// Sends a message with the page it names as attached, or queues one without, or one to be sent soon; returns
+    /// how many bytes that are.
     pub(super) fn send(
         &mut self,
         to: Rank,
         message: &Message,
+        when: When,
         region: &Region,
     ) -> Result<u64, Fatal> {
         let Some(Link { connection, .. }) = self.links.get_mut(&to) else { return Err(closed(to)) };
@@ -142,6 +144,10 @@ impl Peers {
             None => {
                 self.queued.insert(to);
                 connection.queue(message)
+            }
+            Some(page) if when == When::Soon => {
+                self.queued.insert(to);
+                connection.queue_content(message, |queue| region.copy_page(page, queue))
             }
             Some(page) => connection.send_content(
                 message,
