@@ -7,6 +7,7 @@ mod arguments;
 mod doctor;
 mod ends;
 mod harness;
+mod many_ranks;
 mod input;
 mod odd_machines;
 mod other_shell;
