@@ -62,8 +62,8 @@ impl Driver {
         let pages = self.waits.values().map(|wait| wait.since);
         let calls = self.calls.open().into_iter().filter(|open| awaits(open.call));
         let locks = self.locks.waits().into_iter().map(|wait| wait.since);
-        let oldest = pages.chain(calls.map(|open| open.since)).chain(locks).min();
-        if self.watch.look(oldest, now) {
+        let waits = pages.chain(calls.map(|open| open.since)).chain(locks);
+        if self.watch.look(waits, now) {
             self.tell(&Status::Inquire(Occasion::LongWait));
         }
     }

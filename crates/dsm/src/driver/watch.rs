@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 /// When to look whether a thread has waited for long, so that somebody is told without asking.
 ///
-/// Looks are as rare as can be: none comes sooner than the oldest wait of the look before can be long.
+/// Looks are as rare as can be: the next comes when a wait that was seen gets long, or one that was not can be.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// How long is long; `None` is for ever.
@@ -24,11 +24,19 @@ impl Watch {
         self.look_at.is_some_and(|at| at <= now)
     }
 
-    /// Looks: the oldest wait began then. Gives whether it is long.
-    pub(super) fn look(&mut self, oldest: Option<Instant>, now: Instant) -> bool {
+    /// Looks: waits began at these times. Gives whether one is long.
+    pub(super) fn look(&mut self, waits: impl Iterator<Item = Instant>, now: Instant) -> bool {
         let Some(after) = self.after else { return false };
-        let is_long = oldest.is_some_and(|since| since + after <= now);
-        self.look_at = Some(oldest.filter(|_| !is_long).unwrap_or(now) + after);
+        let mut is_long = false;
+        let mut next = now + after;
+        for since in waits {
+            if since + after <= now {
+                is_long = true;
+            } else {
+                next = next.min(since + after);
+            }
+        }
+        self.look_at = Some(next);
         is_long
     }
 }
@@ -43,16 +51,18 @@ mod tests {
         let at = |seconds| now + Duration::from_secs(seconds);
         let mut watch = Watch::default();
         assert_eq!(watch.next_look(), None);
-        assert!(!watch.look(Some(now), at(100)), "nobody wants to know");
+        assert!(!watch.look([now].into_iter(), at(100)), "nobody wants to know");
         watch.begin(after, now);
         assert!(!watch.is_due(at(9)) && watch.is_due(at(10)));
-        assert!(!watch.look(Some(at(3)), at(10)));
+        assert!(!watch.look([at(3), at(5)].into_iter(), at(10)));
         assert_eq!(watch.next_look(), Some(at(13)));
-        assert!(watch.look(Some(at(3)), at(13)));
-        assert_eq!(watch.next_look(), Some(at(23)));
-        assert!(watch.look(Some(at(3)), at(23)));
-        assert!(!watch.look(None, at(33)));
-        assert_eq!(watch.next_look(), Some(at(43)));
+        assert!(watch.look([at(3), at(5)].into_iter(), at(13)));
+        assert_eq!(watch.next_look(), Some(at(15)));
+        assert!(watch.look([at(3), at(5)].into_iter(), at(15)));
+        assert_eq!(watch.next_look(), Some(at(25)));
+        assert!(watch.look([at(3)].into_iter(), at(25)));
+        assert!(!watch.look([].into_iter(), at(35)));
+        assert_eq!(watch.next_look(), Some(at(45)));
         watch.begin(Duration::ZERO, at(50));
         assert_eq!(watch.next_look(), None);
     }

@@ -134,7 +134,8 @@ impl Waits {
     }
 
     fn groups(&self, inquiry: &Inquiry, now: Instant) -> BTreeMap<Subject, Group> {
-        let after = self.unasked.after;
+        // Those that are nearly so long are told with the others, not alone after a pause.
+        let after = self.unasked.after * 9 / 10;
         let mut groups = BTreeMap::<Subject, Group>::new();
         for (rank, state) in (0..).zip(&self.ranks) {
             let lasted = now - state.since;
