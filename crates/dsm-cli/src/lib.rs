@@ -1,6 +1,7 @@
 //! The programs `dsmexec`, `dsmwrap` and `dsm`; the files in `src/bin` only call what is here.
 //!
-//! Nothing here touches shared memory: a job is started, watched and ended by frames on pipes.
+//! A job is started, watched and ended by frames on pipes; only the ranks that `dsm` starts of itself, to try or to measure,
+//! touch shared memory.
 #![forbid(unsafe_code)]
 
 pub mod exec;

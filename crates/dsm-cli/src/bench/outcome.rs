@@ -120,13 +120,14 @@ fn refer(rows: &mut [Row]) {
     let reading = |line| rows.iter().find(|row| row.reading.line == line).map(|row| &row.reading);
     let of = |line| reading(line).map(|reading| reading.value);
     let (start, memory) = (of(Line::Start1M), of(Line::Memory1M));
-    let off = of(Line::RandomWithoutPrefetch);
+    let (off, tcp) = (of(Line::RandomWithoutPrefetch), of(Line::Tcp));
     for Row { reading, .. } in rows {
         reading.reference = match reading.line {
             Line::Start1M | Line::Memory1M => None,
             Line::Start1G | Line::Start64G | Line::Start1T => start,
             Line::Memory1G | Line::Memory64G | Line::Memory1T => memory,
             Line::Random => off,
+            Line::Scan | Line::ScanWithoutPrefetch => tcp,
             _ => continue,
         };
     }
@@ -135,3 +136,47 @@ fn refer(rows: &mut [Row]) {
 const PINNINGS: [Pinning; 3] = [Pinning::Free, Pinning::Each, Pinning::One];
 const MOST_RANKS: u16 = 8;
 const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::NO_PREFETCH;
+    use super::super::reading::Spec;
+    use super::*;
+
+    fn job(suite: Suite, setting: Option<&'static str>) -> Job {
+        let spec = Spec { suite, lines: Vec::new(), rounds: 1, pinning: Pinning::Free };
+        Job { spec, ranks: 2, size: "1M", setting }
+    }
+
+    #[test]
+    fn jobs_that_measure_the_same_give_one_row_of_medians() {
+        let mut collected = Collected::default();
+        for value in [30.0, 10.0, 20.0] {
+            let readings = vec![Reading::new(Line::Random, value)];
+            collected.take(&job(Suite::Streams, None), readings, Duration::ZERO);
+            let readings = vec![Reading::new(Line::Random, value / 2.0)];
+            collected.take(&job(Suite::Streams, Some(NO_PREFETCH)), readings, Duration::ZERO);
+        }
+        let rows = collected.rows();
+        let found: Vec<_> = rows.iter().map(|row| (row.reading.line, row.reading.value)).collect();
+        assert_eq!(found, [(Line::Random, 20.0), (Line::RandomWithoutPrefetch, 10.0)]);
+        assert_eq!(rows[0].reading.ratio(), Some(2.0));
+        assert_eq!(rows[0].is_met(), Some(false));
+        assert_eq!(rows[1].is_met(), None);
+    }
+
+    #[test]
+    fn a_start_is_as_long_as_its_job() {
+        let mut collected = Collected::default();
+        for (line, ms) in [(Line::Start1M, 20), (Line::Start1T, 22)] {
+            let readings = vec![Reading::new(line, 0.0)];
+            collected.take(&job(Suite::Untouched, None), readings, Duration::from_millis(ms));
+        }
+        let rows = collected.rows();
+        assert_eq!(rows[1].reading.reference, Some(20.0));
+        assert_eq!(rows[1].is_met(), Some(true));
+        let json = rows[1].json();
+        assert_eq!((&json["value"], &json["unit"]), (&22.0.into(), &"ms".into()));
+        assert_eq!(json["target"], "<= 1.2 of 1 MiB");
+    }
+}
