@@ -152,8 +152,8 @@ impl Node {
         self.space.nodes
     }
 
-    /// Where the other ranks reach this one of them, for connections of a program's own; `None` for a rank that
-    /// is not in the job, and in a job of one rank.
+    /// The address at which the others reach a rank, for connections of a program's own; `None` for a rank that is
+    /// not in the job, and in a job of one rank.
     #[must_use]
     pub fn address(&self, rank: u16) -> Option<IpAddr> {
         self.addresses.get(usize::from(rank)).copied()
