@@ -146,3 +146,34 @@ fn pages_rotate_through_resets_sigsegv() {
 fn pages_rotate_through_resets_encrypted() {
     rotated(3, &[("DSM_ENCRYPT", "always")]);
 }
+
+/// What resets connections from before the last barrier until the job is left, a few times.
+fn left(nodes: u16, environment: &[(&str, &str)]) {
+    const RESETS: usize = 12;
+    job::run(nodes, environment, |node| {
+        let counter = &node.words::<AtomicU64>(0, 1).unwrap()[0];
+        counter.fetch_add(1, SeqCst);
+        node.barrier().unwrap();
+        let first = usize::from(node.rank());
+        thread::spawn(move || {
+            for number in first..first + RESETS {
+                let all = connections();
+                if let Some(chosen) = all.get(number % all.len().max(1)) {
+                    let _ = rustix::net::connect_unspec(chosen);
+                }
+                thread::yield_now();
+            }
+        });
+        assert_eq!(counter.load(SeqCst), u64::from(node.nodes()));
+    });
+}
+
+#[test]
+fn two_ranks_leave_through_resets() {
+    left(2, &[]);
+}
+
+#[test]
+fn four_ranks_leave_through_resets_encrypted() {
+    left(4, &[("DSM_ENCRYPT", "always")]);
+}
