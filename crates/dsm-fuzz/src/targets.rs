@@ -39,6 +39,15 @@ impl Target {
         Self::Engine,
     ];
 
+    /// How many inputs take as long as `runs` of what is only read: a handshake is mostly arithmetic.
+    #[must_use]
+    pub fn affordable(self, runs: u64) -> u64 {
+        match self {
+            Self::Handshake => runs / 50,
+            _ => runs,
+        }
+    }
+
     /// How long inputs may get.
     pub(crate) fn max_input(self) -> usize {
         match self {

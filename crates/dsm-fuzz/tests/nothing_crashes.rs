@@ -8,8 +8,7 @@ use dsm_fuzz::{Campaign, Target};
 fn no_target_crashes() {
     let seed = 1;
     for target in Target::ALL {
-        // A handshake costs more than all that is read elsewhere.
-        let runs = if target == Target::Handshake { 20_000 } else { 200_000 };
+        let runs = target.affordable(200_000);
         println!("{target:?}: seed {seed}, {runs} inputs");
         assert_eq!(Campaign::new(target, seed).run(runs), Ok(()), "{target:?}");
     }
