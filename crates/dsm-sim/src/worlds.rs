@@ -42,7 +42,7 @@ pub const WORLDS: &[NamedWorld] = &[
     world("3x1", 1, "w0 r0 | r0 w0 | r0 w0"),
     world("3x1-hold", 1, "w0 r0 | r0 w0 | r0 w0").held(),
     world("3x1-barrier", 1, "w0 b r0 b | b w0 b r0 | r0 b b w0"),
-    world("3-tree", 1, "b w0 b | r0 b b w0 | b b r0").tree(1),
+    world("3-tree", 1, "b b b | b b b | b b b").tree(1),
     world("3-tree-leave", 1, "b f | b f | b f").tree(1),
     world("3-tree-mismatch", 1, "b f | b f | b b").tree(1),
     world("3-tree-absent", 1, "f | r0 | w0 b").tree(1),
