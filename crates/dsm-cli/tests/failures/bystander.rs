@@ -12,7 +12,7 @@ fn never_calls_dsm_init() {
         let options = ["--fault", engine];
         let mut job = place.start(&options, &["sh", "-c", script, &program("fail_work")]);
         let line = job.wait_for(" in dsm_init for rank 2 (localhost)");
-        assert!(line.text.starts_with("dsmexec: rank 0 (localhost)"), "{}", job.report());
+        assert!(line.text.starts_with("dsmexec: rank "), "{}", job.report());
         assert!(line.at <= NEVER, "told after {:?}\n{}", line.at, job.report());
         // It is no error: the rank may yet call it.
         assert_eq!(place.processes_of("fail_work").len(), 2, "{}", job.report());
