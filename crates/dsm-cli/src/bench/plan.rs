@@ -88,7 +88,14 @@ impl Plan {
         for _ in 0..(wanted.rounds / 100).clamp(2, 9) {
             for (size, start, memory) in SIZES {
                 let (suite, pinning) = (Suite::Untouched, Pinning::Free);
-                let spec = Spec { suite, lines: vec![start, memory], rounds: 1, pinning };
+                // The others are compared with the smallest.
+                let is_measured =
+                    |line: &Line| start == Line::Start1M || wanted.lines.contains(line);
+                let lines: Vec<Line> = [start, memory].into_iter().filter(is_measured).collect();
+                if lines.is_empty() {
+                    continue;
+                }
+                let spec = Spec { suite, lines, rounds: 1, pinning };
                 self.jobs.push(Job { spec, ranks: 2, size, setting: None });
             }
         }
@@ -98,7 +105,10 @@ impl Plan {
         let has = ranks <= wanted.ranks;
         if !has {
             let found = wanted.ranks;
-            self.left_out.push(format!("{ranks} ranks: the machine file has {found}"));
+            let why = format!("{ranks} ranks: the machine file has {found}");
+            if !self.left_out.contains(&why) {
+                self.left_out.push(why);
+            }
         }
         has
     }
@@ -158,6 +168,13 @@ mod tests {
         let plan = plan(&[Line::Lock, Line::ReadFaultThreeParties], &[Pinning::Free], 2);
         assert_eq!(plan.jobs.len(), 1);
         assert_eq!(plan.left_out, ["3 ranks: the machine file has 2"]);
+    }
+
+    #[test]
+    fn a_region_is_compared_with_the_smallest() {
+        let plan = plan(&[Line::Start1T], &[Pinning::Free], 2);
+        let first: Vec<_> = plan.jobs.iter().take(2).map(|job| &job.spec.lines[..]).collect();
+        assert_eq!(first, [&[Line::Start1M, Line::Memory1M][..], &[Line::Start1T]]);
     }
 
     #[test]
