@@ -439,7 +439,7 @@ impl Connection {
 
 /// Sets what a connection between ranks needs. An idle end asks the other from time to time whether it is
 /// there: after a reset that it heard nothing of, it hears that now. An end that has sent something finds out
-/// because that is answered by a reset.
+/// because that is answered by a reset. Silence alone is no loss for minutes: the launcher decides which host is dead.
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
@@ -493,4 +493,5 @@ const ACKNOWLEDGE_WITH_OTHERS: u64 = 64 << 10;
 const ACKNOWLEDGE_ALONE: u64 = 2 * ACKNOWLEDGE_WITH_OTHERS;
 /// The connection was idle for so long, or the last question had no answer for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
-const KEEPALIVE_PROBES: u32 = 2;
+/// The most that the kernel takes.
+const KEEPALIVE_PROBES: u32 = 127;
