@@ -98,3 +98,89 @@ const RANK_TOLD: Duration = Duration::from_secs(1);
 const TOLD: Duration = Duration::from_secs(5);
 const INIT_TOLD: Duration = Duration::from_secs(30);
 const CONNECT_TOLD: Duration = Duration::from_secs(11);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::trial::Choice;
+    use crate::process::Line;
+
+    #[test]
+    fn a_rank_that_is_named_in_time_is_as_promised() {
+        assert_eq!(violations(Kind::RankKilled, 137, &killed(1.1)), [""; 0]);
+        assert_eq!(violations(Kind::RankKilled, 0, &right()), [""; 0], "it was over anyway");
+    }
+
+    #[test]
+    fn a_wrong_exit_code_is_found() {
+        check(Kind::RankKilled, 75, &killed(1.1), "exit code 75, not one of [137]");
+        check(Kind::Loss, 75, &killed(1.1), "exit code 75, not 0");
+    }
+
+    #[test]
+    fn silence_and_a_late_or_wrong_word_are_found() {
+        check(Kind::RankKilled, 137, &working(), "dsmexec did not say why");
+        check(Kind::RankKilled, 137, &killed(2.5), "told after 1.500s, not within 1s");
+        let wrong =
+            with(working(), 1.1, Stream::Stderr, "dsmexec: rank 1 (node3) pid 7 was killed");
+        check(Kind::RankKilled, 137, &wrong, "it was rank 0, and the first line is");
+        let nobody = with(working(), 1.1, Stream::Stderr, "dsmexec: contact lost");
+        check(Kind::HostLost, 75, &nobody, "the first line names the wrong host, or none");
+    }
+
+    #[test]
+    fn who_waits_is_no_word_of_why() {
+        let waits = "dsmexec: rank 0 (node2) has waited 10.0 s for lock 0x200000000000";
+        let lines = with(working(), 1.1, Stream::Stderr, waits);
+        check(Kind::RankKilled, 137, &lines, "dsmexec did not say why");
+    }
+
+    #[test]
+    fn a_missing_result_and_a_false_alarm_are_found() {
+        check(Kind::Loss, 0, &working(), "rank 0 did not say \"bank: right\"");
+        check(Kind::RankKilled, 0, &working(), "rank 1 did not say \"bank: right\"");
+        let alarm = "dsmexec: rank 0 (node2) has waited 10.0 s for a page";
+        let lines = with(right(), 1.2, Stream::Stderr, alarm);
+        check(Kind::Loss, 0, &lines, "something was said of a job that went well");
+        assert_eq!(violations(Kind::Loss, 0, &right()), [""; 0]);
+    }
+
+    /// Judges a job whose rank 0, on node2, or node2 failed after 1 s.
+    fn violations(kind: Kind, code: i32, lines: &[Line]) -> Vec<String> {
+        let choice = Choice { kinds: &[kind], engines: &["uffd"] };
+        let trial = Trial { workload: "bank", machines: vec![1, 2], ..Trial::of(1, choice) };
+        let rank = (kind == Kind::RankKilled).then_some(0);
+        let at = Duration::from_secs(1);
+        let injury = Injury { at, rank, hosts: [1].into(), ..Injury::default() };
+        let took = Duration::from_secs(3);
+        let ended = Ended { code, lines: lines.to_vec(), words: String::new(), took };
+        let mut outcome = Outcome { is_injured: true, ..Outcome::default() };
+        judge(&trial, &injury, &ended, &mut outcome);
+        outcome.violations
+    }
+
+    fn check(kind: Kind, code: i32, lines: &[Line], found: &str) {
+        let violations = violations(kind, code, lines);
+        assert!(violations.iter().any(|it| it.starts_with(found)), "{found:?}: {violations:?}");
+    }
+
+    fn working() -> Vec<Line> {
+        let lines = with(Vec::new(), 0.5, Stream::Stdout, "[Proc 0 : node2 : stdout] working 7");
+        with(lines, 0.5, Stream::Stdout, "[Proc 1 : node3 : stdout] working 7")
+    }
+
+    fn killed(at: f64) -> Vec<Line> {
+        let line = "dsmexec: rank 0 (node2) pid 7 was killed by signal 9 (SIGKILL)";
+        with(working(), at, Stream::Stderr, line)
+    }
+
+    fn right() -> Vec<Line> {
+        let lines = with(working(), 2.0, Stream::Stdout, "[Proc 0 : node2 : stdout] bank: right");
+        with(lines, 2.0, Stream::Stdout, "[Proc 1 : node3 : stdout] bank: right")
+    }
+
+    fn with(mut lines: Vec<Line>, at: f64, stream: Stream, text: &str) -> Vec<Line> {
+        lines.push(Line { at: Duration::from_secs_f64(at), stream, text: text.to_owned() });
+        lines
+    }
+}
