@@ -212,6 +212,17 @@ total                      321069  321000     60        9     12840   15      18
     }
 
     #[test]
+    fn connections_that_were_resumed_are_counted_below() {
+        let mut tally = Tally::new(["a", "b"].map(String::from));
+        for after_ms in [1, 2, 3] {
+            let cause = "reset".to_owned();
+            tally.on_status(0, &Status::Resumed { rank: 1, after_ms, cause });
+        }
+        let last = tally.lines().pop();
+        assert_eq!(last.as_deref(), Some("connections that were reset and resumed: 3"));
+    }
+
+    #[test]
     fn a_rank_that_told_nothing_has_no_numbers() {
         let finalized = Some(Status::Finalized);
         check(

@@ -7,6 +7,8 @@ enum Happens {
     Joined(u16),
     Finalized(u16),
     Contact(u16, u16),
+    Resumed(u16, u16),
+    Unresumed(u16, u16),
     Failed(u16),
     Code(u16, i32),
     Killed(u16, i32),
@@ -34,6 +36,15 @@ fn run(story: &[Happens]) -> (Verdict, Vec<String>) {
             Contact(rank, peer) => {
                 let cause = "connection reset by peer".into();
                 verdict.on_status(rank, Status::ContactLost { rank: peer, cause }, now);
+            }
+            Resumed(rank, peer) => {
+                let cause = "connection reset by peer".into();
+                let resumed = Status::Resumed { rank: peer, after_ms: 3, cause };
+                verdict.on_status(rank, resumed, now);
+            }
+            Unresumed(rank, peer) => {
+                let cause = "connection reset by peer".into();
+                verdict.on_status(rank, Status::Unresumed { rank: peer, cause }, now);
             }
             Failed(rank) => {
                 let reason = "cannot map the region: out of memory".into();
@@ -123,6 +134,18 @@ fn a_lost_contact_is_the_fault_of_the_peer_that_died() {
     check(&[Contact(0, 1), Seconds(3), Killed(1, 9)], 75, true, line);
     let line = "rank 2 (c) pid 102 broke the protocol: it lost contact to a rank 7";
     check(&[Contact(2, 7)], 76, true, line);
+}
+
+/// A rank says so after seconds, in which the end of the other would have been known.
+#[test]
+fn a_connection_that_cannot_be_made_again_ends_the_job() {
+    let line = "contact lost between rank 0 (a) pid 100 and rank 1 (b) pid 101: \
+                connection reset by peer";
+    check(&[Unresumed(0, 1), Seconds(1)], 75, true, line);
+    check(&[Unresumed(0, 1)], 0, false, "");
+    let line = "rank 1 (b) pid 101 was killed by signal 9 (SIGKILL)";
+    check(&[Unresumed(0, 1), Killed(1, 9), Seconds(1)], 137, true, line);
+    check(&[Resumed(0, 1), Seconds(60)], 0, false, "");
 }
 
 #[test]
