@@ -59,7 +59,7 @@ impl Trial {
         let steps = match kind {
             Kind::Delay => 5 + rng.below(10),
             Kind::Loss => 30 + rng.below(50),
-            Kind::Rate => 50 + rng.below(100),
+            Kind::Corruption | Kind::Rate => 50 + rng.below(100),
             _ => 150 + rng.below(250),
         };
         let moment = match kind.promise() {
