@@ -129,8 +129,8 @@ test: all test-programs ## run every test (installs or names missing Debian pack
 prove: all ## show the figures behind the promises of consistency (twelve minutes; MINUTES=n for longer)
 	@scripts/prove
 
-faults: all test-programs ## let 230 jobs fail on hosts in network namespaces (four minutes, as root; RUNS=n SEED=s)
-	$(CARGO) run --locked --quiet -p dsm-lab --bin faults -- --seed $(or $(SEED),1) --n $(or $(RUNS),230) \
+faults: all test-programs ## let 250 jobs fail on hosts in network namespaces (four minutes, as root; RUNS=n SEED=s)
+	$(CARGO) run --locked --quiet -p dsm-lab --bin faults -- --seed $(or $(SEED),1) --n $(or $(RUNS),250) \
 	  --only=-pair-parted,-pair-parted-one-way # docs/testing.md says why
 
 growth: ## simulate 2 to 1,024 ranks: the tables and the plot of docs/performance (half a minute)

@@ -111,11 +111,12 @@ fn finish(lab: &Lab, trial: &Trial, mut job: Running, injury: Option<Injury>) ->
         Promise::Vanishes if outcome.is_injured => injury.at,
         _ => first.unwrap_or(ended.took),
     };
-    outcome.orphans = await_gone(lab, &injury, began + since, began, &mut outcome.violations);
+    outcome.orphans =
+        await_gone(lab, trial, &injury, began + since, began, &mut outcome.violations);
     if injury.frozen.take().is_some() {
         let thawed = Instant::now();
         injury.cut_off.clear();
-        outcome.orphans += await_gone(lab, &injury, thawed, began, &mut outcome.violations);
+        outcome.orphans += await_gone(lab, trial, &injury, thawed, began, &mut outcome.violations);
     }
     left_behind(lab, &mut outcome.violations);
     if trial.kind.promise() == Promise::Ends && outcome.is_injured && ended.code != 0 {
@@ -162,14 +163,17 @@ pub(crate) fn first_line(ended: &Ended) -> Option<&Line> {
 /// the injury. Gives how many are there too long.
 fn await_gone(
     lab: &Lab,
+    trial: &Trial,
     injury: &Injury,
     since: Instant,
     began: Instant,
     violations: &mut Vec<String>,
 ) -> usize {
     let frozen = if injury.frozen.is_some() { injury.cut_off.clone() } else { Default::default() };
-    let deadline = |member: &Member| {
-        if injury.cut_off.contains(&member.host) { began + injury.at + LEASE } else { since + GONE }
+    let deadline = |member: &Member| match member.role {
+        _ if injury.cut_off.contains(&member.host) => began + injury.at + LEASE,
+        Role::Ssh if trial.kind == Kind::ExecKilled => since + LOGIN,
+        _ => since + GONE,
     };
     loop {
         let mut crew = crew(lab);
@@ -224,6 +228,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 const GONE: Duration = Duration::from_secs(3);
 /// After dsmexec and a host have lost each other.
 const LEASE: Duration = Duration::from_secs(10);
+/// An ssh that logs in ends when it is in and finds nobody to serve.
+const LOGIN: Duration = Duration::from_secs(10);
 /// Who has not ended so long after the time it should have is an orphan.
 const PATIENCE: Duration = Duration::from_secs(5);
 const STOPPED_TOLD: Duration = Duration::from_secs(10);

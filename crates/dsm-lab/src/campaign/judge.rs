@@ -49,6 +49,11 @@ fn judge_end(trial: &Trial, injury: &Injury, ended: &Ended, outcome: &mut Outcom
     if !trial.kind.codes().contains(&ended.code) {
         violations.push(format!("exit code {}, not one of {:?}", ended.code, trial.kind.codes()));
     }
+    let is_signalled = matches!(trial.kind, Kind::ExecInterrupted | Kind::ExecHungUp);
+    if is_signalled && ended.lines.is_empty() {
+        // It came before dsmexec had set its handlers, and nothing was started.
+        return;
+    }
     let Some(first) = first_line(ended) else {
         return violations.push("dsmexec did not say why".to_owned());
     };
