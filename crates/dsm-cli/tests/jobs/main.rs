@@ -19,6 +19,7 @@ mod pr204_wrappers;
 mod process_life;
 mod programs;
 mod refusals;
+mod relay;
 mod report;
 mod stats;
 mod strangers;
