@@ -10,6 +10,7 @@
 mod ends;
 mod harness_test;
 mod memory;
+mod neighbours;
 mod over_ssh;
 mod pr204;
 mod strangers;
