@@ -1,6 +1,7 @@
 //! Who sits between two ranks and changes what passes gets at most an end of the job out of it, never a wrong result.
 
 use crate::harness::{Ended, Place, Running, text};
+use dsm_net::handshake::FIRST_BYTES;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -50,6 +51,9 @@ struct Relay {
     passed: [AtomicUsize; 2],
     done: Mutex<Option<Instant>>,
     over: AtomicBool,
+    /// Strangers come to rank 0 when the connection is made again, before rank 1 is let through.
+    besieges: bool,
+    strangers: Mutex<Vec<TcpStream>>,
 }
 
 /// What came of it.
@@ -99,6 +103,25 @@ fn who_relays_what_ranks_say_cannot_change_a_result() {
     assert!(runs < KINDS.len() || outcomes.len() == KINDS.len());
 }
 
+#[test]
+fn strangers_get_no_byte_while_a_connection_is_made_again() {
+    let attack = Attack { kind: Kind::Reset, way: 0, at: STREAM / 3, count: 1, bit: 1 };
+    let (relay, ended) = attack.make(true);
+    assert_eq!(attack.judge(&ended), 0, "{ended}");
+    ended.assert_stderr(&["dsm: rank 0: turned away ", " from strangers, last from 127.0.0.1"]);
+    let strangers = relay.strangers.lock().unwrap();
+    assert_eq!(strangers.len(), SIEGE, "rank 0 does not listen");
+    for mut stranger in strangers.iter() {
+        stranger.set_read_timeout(Some(HUNG)).unwrap();
+        let mut answer = Vec::new();
+        // A reset counts as silence: it carries no byte.
+        if let Err(error) = stranger.read_to_end(&mut answer) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        }
+        assert_eq!(answer, b"");
+    }
+}
+
 impl Attack {
     fn random(seed: usize, run: usize) -> Self {
         let mut state = ((seed as u64) << 32) + run as u64;
@@ -117,19 +140,24 @@ impl Attack {
 
     /// A job with this attack, which ends in time in one of three ways.
     fn run(self) -> Outcome {
+        let (relay, ended) = self.make(false);
+        Outcome { code: self.judge(&ended), attacked: relay.is_done() }
+    }
+
+    fn make(self, besieges: bool) -> (Arc<Relay>, Ended) {
         let place = Place::local(2);
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test/rotation");
         let options = ["--encrypt=always", "--tag=none", "--stdin", "0"];
         let words = ["python3", "-c", BEHIND_A_RELAY, text(&program), "1", ROUNDS];
         let mut running = place.start(&options, &words);
-        let relay = Relay::between(&mut running, self);
+        let relay = Relay::between(&mut running, self, besieges);
         running.feed(b"go\n".to_vec());
         let ended = running.end_within(HUNG).unwrap_or_else(|hung| panic!("{self:?}: {hung}"));
         relay.over.store(true, Ordering::Relaxed);
         let done = *relay.done.lock().unwrap();
         let after = done.map_or(Duration::ZERO, |it| it.elapsed());
         assert!(after < Duration::from_secs(10), "{self:?}: {after:?} after it: {ended}");
-        Outcome { code: self.judge(&ended), attacked: done.is_some() }
+        (relay, ended)
     }
 
     fn judge(self, ended: &Ended) -> i32 {
@@ -152,7 +180,7 @@ impl Attack {
 
 impl Relay {
     /// Takes the place of rank 0, which listens elsewhere.
-    fn between(running: &mut Running, attack: Attack) -> Arc<Self> {
+    fn between(running: &mut Running, attack: Attack, besieges: bool) -> Arc<Self> {
         let line = running.await_stdout("relay ", 1).remove(0);
         let mut numbers = line.split_whitespace().skip(1).map(|it| it.parse::<i32>().unwrap());
         let mut number = || numbers.next().unwrap();
@@ -165,6 +193,8 @@ impl Relay {
             passed: Default::default(),
             done: Mutex::new(None),
             over: AtomicBool::new(false),
+            besieges,
+            strangers: Mutex::default(),
         });
         let to = SocketAddr::from((ELSEWHERE, port));
         let accepting = Arc::clone(&relay);
@@ -178,6 +208,9 @@ impl Relay {
             let tick = Timespec::try_from(TICK).unwrap();
             poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&tick)).unwrap();
             let Ok((higher, _)) = listener.accept() else { continue };
+            if self.besieges && self.is_done() && self.strangers.lock().unwrap().is_empty() {
+                self.besiege(to);
+            }
             // Nobody listens there when nobody is missing; then this end is closed too.
             let Ok(lower) = TcpStream::connect(to) else { continue };
             let ends =
@@ -197,6 +230,29 @@ impl Relay {
                     }
                 });
             }
+        }
+    }
+
+    /// Says many things to rank 0 when it listens again.
+    fn besiege(&self, to: SocketAddr) {
+        let until = Instant::now() + Duration::from_secs(2);
+        let first = self.heard[0].lock().unwrap()[..FIRST_BYTES].to_vec();
+        let mut wrong = first.clone();
+        wrong[FIRST_BYTES - 1] ^= 1;
+        let http = b"GET / HTTP/1.1\r\nHost: dsm\r\n\r\n".repeat(8);
+        let said = [vec![], b"d".to_vec(), http, vec![0; 1 << 16], first, wrong];
+        for bytes in said.iter().cycle().take(SIEGE) {
+            // It has not heard of the loss yet.
+            let connected = || TcpStream::connect(to).ok();
+            let mut stream = connected();
+            while stream.is_none() && Instant::now() < until {
+                thread::yield_now();
+                stream = connected();
+            }
+            let Some(mut stream) = stream else { return };
+            // Who says too much may be cut off while it speaks.
+            let _ = stream.write_all(bytes);
+            self.strangers.lock().unwrap().push(stream);
         }
     }
 
@@ -323,6 +379,8 @@ const KINDS: [Kind; 8] = [
     Kind::Reset,
 ];
 const AT_ONCE: usize = 4;
+/// As many strangers come when a connection is made again.
+const SIEGE: usize = 30;
 const ROUNDS: &str = "3";
 /// About what passes each way.
 const STREAM: usize = 1_500_000;
