@@ -279,6 +279,7 @@ impl Copies {
         queue.push_back(demand);
         self.pin(page, home, out);
         self.drain(page, home, out);
+        self.run_errands(page, home, out);
         Ok(())
     }
 

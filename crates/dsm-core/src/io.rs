@@ -325,6 +325,13 @@ impl Outputs {
         self.push(Output::Fail { violation: Violation::Unexpected { from, message, why } });
     }
 
+    /// Whether this rank is about to hear from itself that others want a page.
+    pub(crate) fn demands(&self, wanted: PageId) -> bool {
+        self.own
+            .iter()
+            .any(|message| matches!(message, Message::Forward { page, .. } if *page == wanted))
+    }
+
     pub(crate) fn next_own(&mut self) -> Option<Message> {
         self.own.pop_front()
     }

@@ -16,6 +16,9 @@ pub enum Op {
     Move(PageId, PageId),
     /// Asks for a page and does not wait for it.
     Prefetch(PageId, Access),
+    /// Does so with a page of the heap, by its number there, whoever has it: a walk through memory does not
+    /// know where the blocks of others begin.
+    Ahead(u64, Access),
     /// Waits at the barrier of all ranks.
     Barrier,
     /// Leaves the job, as all ranks must together. Nothing follows it.
@@ -139,6 +142,7 @@ impl Op {
             Self::Barrier
             | Self::Finalize
             | Self::Crash
+            | Self::Ahead(..)
             | Self::Take(_)
             | Self::Scribble
             | Self::Give
@@ -225,6 +229,8 @@ fn read_one(letter: &str, rest: &str, place: Option<u64>) -> Option<Op> {
         ("k", "") => Some(Op::Give),
         ("y", "") => Some(Op::Free),
         ("h", pages) => pages.parse().ok().filter(|pages| *pages > 0).map(Op::Take),
+        ("H", number) => number.parse().ok().map(|number| Op::Ahead(number, Access::Read)),
+        ("J", number) => number.parse().ok().map(|number| Op::Ahead(number, Access::Write)),
         ("r", _) => page.map(Op::Load),
         ("w", _) => page.map(Op::Store),
         ("R", _) => page.map(|page| Op::Prefetch(page, Access::Read)),
@@ -256,6 +262,8 @@ impl fmt::Display for Op {
             Self::Move(from, to) => write!(f, "m{from}>{to}"),
             Self::Prefetch(page, Access::Write) => write!(f, "W{page}"),
             Self::Prefetch(page, _) => write!(f, "R{page}"),
+            Self::Ahead(number, Access::Write) => write!(f, "J{number}"),
+            Self::Ahead(number, _) => write!(f, "H{number}"),
             Self::Barrier => f.write_str("b"),
             Self::Finalize => f.write_str("f"),
             Self::Crash => f.write_str("x"),

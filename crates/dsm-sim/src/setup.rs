@@ -120,6 +120,7 @@ impl Setup {
 /// | `p0` `q0` `v0` `i0>2` | waits at semaphore 0; tries to take one; posts; sets it to 2, or ends its use |
 /// | `g0>3` | waits until three threads are at barrier 0 |
 /// | `o0` `z0` | adds to word 0 at its owner; does so if it is what the thread saw last |
+/// | `H1` `J1` | prefetches page 1 of the heap to read, to write |
 /// | `h1` `j` `k` `y` | gets a run of one page of the heap; stores to it; gives it back; frees a block in somebody's |
 ///
 /// # Errors

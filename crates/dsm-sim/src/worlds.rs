@@ -78,6 +78,8 @@ pub const WORLDS: &[NamedWorld] = &[
     world("2-runs-scarce", 1, "h1 j k h1 j k | h1 j k").heap(2).held(),
     world("2-runs-whole", 1, "h1 h1 k k h2 k | h1 k").heap(3),
     world("2-runs-lock", 1, "h1 l0 j u0 k l0 u0 | l0 u0 h1 l0 j u0 k l0 u0").heap(2),
+    world("2-runs-ahead", 1, "H1 J1 H2 | h1 j k H1").heap(3),
+    world("3-runs-ahead", 1, "h1 j k | H1 | J1 H1").heap(2),
     world("2-prefetch", 1, "R0 w0 | W0 r0"),
     world("3-runs", 1, "h1 j k | h1 j k | y h1 k").heap(2),
     world("2x4-block", 4, "w0 r3 | m3>0").placed(Placement::Block).held(),

@@ -121,6 +121,9 @@ impl Copies {
                 }
                 // Demands were made by threads that used the page until its end; they go first.
                 Errand::Clear { .. } if self.deferred.contains_key(&page) => return,
+                // So do those that this rank as the home makes just now: somebody reads ahead, who knows nothing of
+                // blocks, and asked while the page was taken away for this.
+                Errand::Clear { .. } if out.demands(page) => return,
                 Errand::Clear { run } => {
                     queue.pop_front();
                     if !self.planted.is(Mutant::ClearForgotten) {

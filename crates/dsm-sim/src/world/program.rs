@@ -37,11 +37,10 @@ impl World {
             Op::Load(_) | Op::Store(_) | Op::Move(..) | Op::Scribble => {
                 return self.access(rank, thread, op);
             }
-            Op::Prefetch(first, access) => {
-                let call = Call::Prefetch { first, pages: 1, access };
-                let node = change(&mut self.nodes[at(rank)]);
-                node.calls.push_back(call);
-                node.threads[thread].retire();
+            Op::Prefetch(first, access) => self.prefetch(rank, thread, first, access),
+            Op::Ahead(number, access) => {
+                let first = PageId(self.setup.pages + number % self.setup.heap.max(1));
+                self.prefetch(rank, thread, first, access);
             }
             Op::Lock(lock, mode, patience) => {
                 return self.lock(rank, thread, (lock, mode, patience));
@@ -72,6 +71,15 @@ impl World {
         self.handle(rank, Input::Fault { page, access })
     }
 
+    /// Nobody waits for what comes of it.
+    fn prefetch(&mut self, rank: Rank, thread: usize, first: PageId, access: Access) {
+        let node = change(&mut self.nodes[at(rank)]);
+        if first.0 < self.setup.space().pages {
+            node.calls.push_back(Call::Prefetch { first, pages: 1, access });
+        }
+        node.threads[thread].retire();
+    }
+
     /// Whether an operation with all its pages needs a driver that is idle.
     pub(super) fn calls_at_once(&self, node: &Node, thread: usize, op: Op) -> bool {
         match op {
@@ -80,6 +88,7 @@ impl World {
             | Op::Move(..)
             | Op::Scribble
             | Op::Prefetch(..)
+            | Op::Ahead(..)
             | Op::Crash
             | Op::Lock(..)
             | Op::Unlock(_) => false,
