@@ -337,7 +337,8 @@ fn starts(
         directory: plan.program.directory.clone(),
         input: plan.input == Some(rank),
         profile,
-        lease_ms: ms(dead_after * 2),
+        // What is cut off has ended ten seconds later, with the two from SIGTERM to SIGKILL.
+        lease_ms: ms(dead_after * 7 / 4),
         grace_ms: ms(kill_after),
         explain_after_ms: ms(explain_after),
     };

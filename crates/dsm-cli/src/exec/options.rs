@@ -112,7 +112,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS|never", default_value = "10", value_parser = parse_explain)]
     pub(crate) explain_after: Duration,
 
-    /// After how long without a word a host is lost; 2.5 times as long later it ends its ranks by itself
+    /// After how long without a word a host is lost; it ends its ranks by itself after 1.75 times as long
     #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = parse_silence)]
     pub(crate) dead_after: Duration,
 
@@ -282,7 +282,7 @@ fn parse_explain(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A host that is well says something twice a second.
+/// A host that is well says something five times a second.
 fn parse_silence(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (2..=600).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| "expected 2 to 600 seconds".into())

@@ -370,10 +370,11 @@ fn out_of_order(what: &str) -> StartFailure {
 
 const STDIN: BorrowedFd<'static> = rustix::stdio::stdin();
 const STDOUT: BorrowedFd<'static> = rustix::stdio::stdout();
-/// Heartbeats to dsmexec, which gives a host up after ten of them.
-const BEAT: Duration = Duration::from_millis(500);
+/// Heartbeats to dsmexec, which gives a host up after twenty of them. A network that was down for two seconds
+/// delays them by three, because TCP tries again after twice as long each time: that is no silence of four.
+const BEAT: Duration = Duration::from_millis(200);
 /// The lease until dsmexec sets one.
-const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(7);
 /// From SIGTERM to SIGKILL when dsmexec is gone, until dsmexec sets it.
 const GRACE: Duration = Duration::from_secs(2);
 /// With more reports than this waiting, the program's output is left in its pipes.
