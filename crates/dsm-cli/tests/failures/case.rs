@@ -50,11 +50,13 @@ pub(crate) struct Failure<'a> {
 impl Place {
     /// For a job with this machine file.
     pub(crate) fn new(machines: &str) -> Self {
-        // Not below /tmp, which is another one for the job.
         let dir = TempDir::with_prefix_in("failures ", env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::write(dir.path().join("machines"), machines).unwrap();
         for own in OWN {
             fs::create_dir_all(dir.path().join(own)).unwrap();
+        }
+        for built in built_in_tmp() {
+            fs::create_dir_all(dir.path().join("tmp").join(built)).unwrap();
         }
         Self { dir, prelude: String::new() }
     }
@@ -86,8 +88,14 @@ impl Place {
     pub(crate) fn command(&self, before: &[&str], options: &[&str], program: &[&str]) -> Command {
         let mut command = Command::new(if geteuid().is_root() { "unshare" } else { "sh" });
         if geteuid().is_root() {
-            let mounts = OWN.map(|own| format!("mount --bind '{own}' /{own} && ")).concat();
-            let script = format!("{mounts}{}exec \"$@\"", self.prelude);
+            let built = built_in_tmp().into_iter().map(|built| {
+                let built = built.to_str().unwrap();
+                format!("mount --bind '/tmp/{built}' 'tmp/{built}' && ")
+            });
+            let built: String = built.collect();
+            let mounts = OWN.map(|own| format!("mount --rbind '{own}' /{own} && ")).concat();
+            // The shell is still below the /tmp that is hidden now.
+            let script = format!("{built}{mounts}cd \"$PWD\" && {}exec \"$@\"", self.prelude);
             command.args(["--mount", "sh", "-c", &script, "sh"]);
         } else {
             command.args(["-c", "exec \"$@\"", "sh"]);
@@ -160,7 +168,12 @@ impl Place {
 
     fn left_behind(&self) -> Vec<PathBuf> {
         let entries = OWN.iter().flat_map(|own| fs::read_dir(self.path(own)).unwrap());
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let built = built_in_tmp().into_iter().map(|built| {
+            let first = built.iter().next().expect("it is below /tmp");
+            self.path("tmp").join(first)
+        });
+        let built: Vec<PathBuf> = built.collect();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| !built.contains(path)).collect()
     }
 }
 
@@ -320,6 +333,14 @@ pub(crate) const ENGINES: [&str; 2] = ["uffd", "sigsegv"];
 /// All processes are gone so long after the line that tells of the failure.
 pub(crate) const GONE: Duration = Duration::from_secs(3);
 /// Nothing here takes so long.
+/// Where what is tested was built, below `/tmp`: a job's own has that too.
+fn built_in_tmp() -> Vec<PathBuf> {
+    let places = [concat!(env!("CARGO_MANIFEST_DIR"), "/../.."), env!("CARGO_TARGET_TMPDIR")];
+    let places = places.map(|place| fs::canonicalize(place).unwrap());
+    let below = places.iter().filter_map(|place| Some(place.strip_prefix("/tmp").ok()?.to_owned()));
+    below.collect()
+}
+
 const LIMIT: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 4;
 /// In the environment of every process of a job.
