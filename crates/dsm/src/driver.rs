@@ -2,6 +2,8 @@
 //! do, and does it, in order and completely, before the next.
 
 mod burst;
+mod deeds;
+pub(crate) mod end;
 pub(crate) mod holds;
 pub(crate) mod mend;
 mod peers;
@@ -11,22 +13,19 @@ mod timer;
 mod waits;
 mod watch;
 
-use crate::allocation::free_for_peer;
 use crate::calls::Calls;
 use crate::counters::Counters;
 use crate::fatal::Fatal;
 use crate::heap::Arena;
-use crate::locks::{Holder, Locks, Recalled};
+use crate::locks::Locks;
 use crate::supervisor::Supervisor;
 use burst::{Burst, When};
+use deeds::{Deed, TRY_AGAIN};
 use dsm_core::{
-    Access, Answer, Ask, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
+    Access, Answer, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
 };
-use dsm_core::{PageId, Rank, Source, Space, Task};
-use dsm_mem::{
-    Fault, Faults, Operation, Region, ThreadId, block_signals, end_process, inquiries,
-    unblock_signals,
-};
+use dsm_core::{PageId, Rank, Source, Space};
+use dsm_mem::{Fault, Faults, Region, ThreadId, block_signals, inquiries};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
@@ -109,14 +108,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) supervisor: Option<&'a Arc<Supervisor>>,
     pub(crate) hold: Duration,
-}
-
-/// Something to do with what the program's threads have locked now and then.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Lend { object: ObjectId, access: Access },
-    Recall { object: ObjectId, keep: Access },
-    Serve { asker: Rank, id: CallId, task: Task },
 }
 
 /// How far this rank is with leaving.
@@ -514,76 +505,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Does something with what the program's threads have locked now and then: at once, or after what
-    /// waits already.
-    fn do_soon(&mut self, deed: Deed) {
-        self.deeds.push_back(deed);
-        self.do_deeds();
-    }
-
-    /// Does what can be done now, in order.
-    fn do_deeds(&mut self) {
-        while let Some(&deed) = self.deeds.front() {
-            if self.attempt(deed).is_none() {
-                return;
-            }
-            self.deeds.pop_front();
-        }
-    }
-
-    /// `None` if a thread of the program is in the way. It may be in a signal handler that waits for a page:
-    /// the driver does not wait for it.
-    fn attempt(&mut self, deed: Deed) -> Option<()> {
-        match deed {
-            Deed::Lend { object, access } => self.locks.lend(object, access)?,
-            Deed::Recall { object, keep } => {
-                if self.locks.recall(object, keep)? == Recalled::Surrendered {
-                    let call = Call::Surrender { object, keep };
-                    self.followups.push_back(Input::Call { id: CallId(u64::MAX), call });
-                }
-            }
-            Deed::Serve { asker, id, task } => {
-                let answer = self.run_task(task)?;
-                self.followups.push_back(Input::Served { asker, id, answer });
-            }
-        }
-        Some(())
-    }
-
-    /// Runs an operation on a word, if it is one: at once, because the page may leave with the next output.
-    fn operate(&self, task: Task) -> Option<Answer> {
-        let (object, operation) = match task {
-            Task::Add { object, value } => (object, Operation::Add { value }),
-            Task::Swap { object, expected, desired } => {
-                (object, Operation::Swap { expected, desired })
-            }
-            Task::Free { .. } | Task::Inspect { .. } => return None,
-        };
-        Some(Answer::Value(self.region.operate(offset_of(object), operation)))
-    }
-
-    /// Does what a rank asks for with what the program's threads have locked now and then.
-    fn run_task(&self, task: Task) -> Option<Answer> {
-        Some(match task {
-            Task::Add { .. } | Task::Swap { .. } => unreachable!("operations were run at once"),
-            Task::Free { object } => {
-                let address = self.region.base() + offset_of(object);
-                let (answer, emptied) = free_for_peer(&self.arena, address)?;
-                if let Some(run) = emptied {
-                    let object = ObjectId(((run - self.region.base()) / WORD_BYTES) as u64);
-                    self.calls.post(Call::Ask { object, ask: Ask::RunGive });
-                }
-                answer
-            }
-            Task::Inspect { object, access } => match self.locks.try_inspect(object, access)? {
-                Some(Holder { thread, waits_for }) => {
-                    Answer::Held { rank: self.rank, thread, waits_for }
-                }
-                None => Answer::Done,
-            },
-        })
-    }
-
     fn note_resume(&mut self, page: PageId) {
         self.prefetches.end(page);
         self.resumed.clear();
@@ -614,38 +535,6 @@ impl Wait {
     }
 }
 
-/// Reports why this rank cannot go on, lets the launcher find out which rank failed first, and ends.
-pub(crate) fn end_rank(rank: Rank, supervisor: Option<&Supervisor>, fatal: &Fatal) -> ! {
-    let code = fatal.exit_code();
-    let reason = fatal.to_string();
-    match (supervisor, fatal) {
-        (Some(supervisor), Fatal::ContactLost { rank: peer, cause }) => {
-            supervisor.tell(&Status::ContactLost { rank: peer.0, cause: cause.clone() });
-            await_verdict(supervisor);
-        }
-        (Some(supervisor), Fatal::Unresumed { rank: peer, cause }) => {
-            supervisor.tell(&Status::Unresumed { rank: peer.0, cause: cause.clone() });
-            await_verdict(supervisor);
-        }
-        (Some(supervisor), _) => supervisor.tell(&Status::Failed { code, reason: reason.clone() }),
-        (None, _) => (),
-    }
-    // One write: the program's threads may hold the lock of standard error while they wait for a page.
-    let line = format!("dsm: rank {rank} pid {}: {reason}\n", std::process::id());
-    let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
-    end_process(code)
-}
-
-fn await_verdict(supervisor: &Supervisor) {
-    // Nothing is served any more; the order to end may come as a signal.
-    unblock_signals();
-    supervisor.wait_for_end(VERDICT_TIMEOUT);
-}
-
-fn offset_of(object: ObjectId) -> usize {
-    usize::try_from(object.0).expect("words are in the region") * WORD_BYTES
-}
-
 fn system(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Fatal {
     move |error| Fatal::System { operation, source: error.into() }
 }
@@ -663,13 +552,7 @@ const ENDING: epoll::EventFlags =
 pub(crate) const BED: u64 = u64::MAX - 4;
 /// Each event is told once; that a peer has ended its side is told apart.
 const EDGE: epoll::EventFlags = epoll::EventFlags::ET.union(epoll::EventFlags::RDHUP);
-/// Objects are numbered by words of this size.
-const WORD_BYTES: usize = 8;
 /// Messages of one peer before the others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;
-/// After which time to look again whether a thread of the program is out of the way.
-const TRY_AGAIN: Duration = Duration::from_micros(50);
 /// How long the last bytes may take that tell others of the end.
 const PART_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the launcher may take to find out which rank failed.
-pub(crate) const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);

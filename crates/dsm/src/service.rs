@@ -13,7 +13,8 @@
 mod restraint;
 
 use crate::calls::{Calls, Unrung};
-use crate::driver::{BED, Driver, end_rank};
+use crate::driver::end::end_rank;
+use crate::driver::{BED, Driver};
 use crate::fatal::Fatal;
 use crate::locks::Locks;
 use crate::parker::Parker;

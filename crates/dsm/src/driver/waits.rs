@@ -1,6 +1,7 @@
 //! What the threads of this rank wait for, for people who ask the launcher.
 
-use super::{Driver, WORD_BYTES};
+use super::Driver;
+use super::deeds::WORD_BYTES;
 use crate::calls::Open;
 use crate::fatal::Fatal;
 use crate::locks;

@@ -1,7 +1,7 @@
 use super::inbound::{Next, SILENCE, Seed8State, next_seed8};
 use super::link::Link;
 use crate::counters::Counters;
-use crate::driver::end_rank;
+use crate::driver::end::end_rank;
 use crate::driver::holds::Holds;
 use crate::fatal::Fatal;
 use crate::supervisor::{Heard, Supervisor};
