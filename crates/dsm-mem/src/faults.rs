@@ -207,9 +207,12 @@ impl Faults {
     ///
     /// From here on a fault of it, which nobody could serve, ends the process with a message; at once,
     /// or with userfaultfd within about two seconds. Signals that no instruction raises are blocked on
-    /// this thread, because the program's handlers may touch shared memory.
+    /// this thread, because the program's handlers may touch shared memory. Where the kernel can (Linux
+    /// 6.12), a thread of the program that computes does not delay it by more than a fraction of a millisecond.
     pub fn adopt_driver_thread(&self) {
         crate::signals::block_asynchronous();
+        // Without it everything works, later.
+        let _ = crate::scheduling::prefer_short_turns();
         match &self.inner {
             Inner::Uffd(uffd) => uffd.adopt_driver_thread(),
             Inner::Sigsegv(sigsegv) => sigsegv.adopt_driver_thread(),

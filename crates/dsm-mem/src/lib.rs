@@ -30,6 +30,7 @@ mod process;
 mod region;
 mod rights;
 mod runs;
+mod scheduling;
 mod sentry;
 pub mod shared;
 mod signals;
