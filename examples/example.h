@@ -149,7 +149,7 @@ static inline void need_area(const char *program, size_t bytes)
 
 /* What all ranks together did between run_begin and run_end, in shared memory. */
 struct totals {
-    uint64_t faults, messages;
+    uint64_t faults, pages_in, messages, bytes;
 };
 
 struct run {
@@ -191,7 +191,9 @@ static inline void run_end(struct run *run)
     dsm_stats(&s);
     dsm_fetch_add_u64(&run->totals->faults, s.read_faults + s.write_faults + s.upgrades - run->before.read_faults -
                                                 run->before.write_faults - run->before.upgrades);
+    dsm_fetch_add_u64(&run->totals->pages_in, s.pages_in - run->before.pages_in);
     dsm_fetch_add_u64(&run->totals->messages, s.messages_sent - run->before.messages_sent);
+    dsm_fetch_add_u64(&run->totals->bytes, s.bytes_sent - run->before.bytes_sent);
     dsm_barrier();
 }
 
@@ -205,6 +207,25 @@ static inline void run_wrong(struct run *run, const char *format, ...)
     va_start(values, format);
     vsnprintf(run->wrong, sizeof run->wrong, format, values);
     va_end(values);
+}
+
+/* Where EXAMPLE_JSON names a file, bench/applications finds the figures there. */
+static inline void write_json(const struct run *run)
+{
+    const char *path = getenv("EXAMPLE_JSON");
+    const struct totals *t = run->totals;
+    FILE *file = path != NULL ? fopen(path, "w") : NULL;
+
+    if (path != NULL && file == NULL)
+        fprintf(stderr, "%s: cannot write %s: %s\n", run->program, path, strerror(errno));
+    if (file == NULL)
+        return;
+    fprintf(file,
+            "{\"program\": \"%s\", \"ranks\": %d, \"ok\": %s, \"seconds\": %.6f, \"alone\": %.6f, \"faults\": %" PRIu64
+            ", \"pages_in\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64 "}\n",
+            run->program, DSM_NODE_NUM, run->wrong[0] == '\0' ? "true" : "false", run->seconds, run->alone, t->faults,
+            t->pages_in, t->messages, t->bytes);
+    fclose(file);
 }
 
 /* Rank 0 prints the line at the end; another rank only what is wrong. Gives the exit code. */
@@ -227,6 +248,7 @@ static inline int run_report(const struct run *run, const char *format, ...)
         printf(" (alone %.3f s)", run->alone);
     printf(", %" PRIu64 " faults, %" PRIu64 " messages\n", run->totals->faults, run->totals->messages);
     fflush(stdout);
+    write_json(run);
     return is_wrong ? EXIT_WRONG : 0;
 }
 

@@ -91,6 +91,7 @@ int main(int argc, char **argv)
     for (i = first * size; i < end * size; i++) {
         a[i] = made_up(0, i);
         b[i] = made_up(1, i);
+        c[i] = 0; /* is 0 already, but maybe elsewhere */
     }
     run = run_begin("matmul");
     dsm_prefetch(b, bytes);

@@ -21,6 +21,11 @@ fn jacobi() {
 }
 
 #[test]
+fn jacobi_by_columns() {
+    check("jacobi", &["70", "6", "--columns"]);
+}
+
+#[test]
 fn sor() {
     check("sor", &["64", "40"]);
 }
@@ -43,6 +48,16 @@ fn lu_by_rows() {
 #[test]
 fn isort() {
     check("isort", &["20000", "3000"]);
+}
+
+#[test]
+fn isort_that_scatters() {
+    check("isort", &["20000", "3000", "--scatter"]);
+}
+
+#[test]
+fn ep() {
+    check("ep", &["100000"]);
 }
 
 #[test]
@@ -108,6 +123,8 @@ fn the_smallest_sizes() {
         ("matmul", &["1"]),
         ("lu", &["1", "1"]),
         ("isort", &["1", "1"]),
+        ("isort", &["1", "1", "--scatter"]),
+        ("ep", &["1"]),
         ("quicksort", &["1", "2"]),
         ("tsp", &["1"]),
         ("barnes", &["1", "1"]),

@@ -32,6 +32,11 @@ fn isort() {
 }
 
 #[test]
+fn ep() {
+    check("ep-rs", &["100000"]);
+}
+
+#[test]
 fn quicksort() {
     check("quicksort-rs", &["20000", "500"]);
 }
@@ -92,6 +97,7 @@ fn the_smallest_sizes() {
         ("matmul-rs", &["1"]),
         ("lu-rs", &["1", "1"]),
         ("isort-rs", &["1", "1"]),
+        ("ep-rs", &["1"]),
         ("quicksort-rs", &["1", "2"]),
         ("tsp-rs", &["1"]),
         ("barnes-rs", &["1", "1"]),
