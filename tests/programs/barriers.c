@@ -4,7 +4,7 @@
  */
 #include "check.h"
 
-enum { MAX_RANKS = 16, LOOK = 64 };
+enum { MAX_RANKS = 64, LOOK = 64 };
 
 static struct {
     uint64_t steps[MAX_RANKS][512]; /* a rank counts on a page of its own */

@@ -15,6 +15,16 @@ fn sixteen_ranks_pass_no_barrier_before_all_are_there() {
     }
 }
 
+#[test]
+fn sixty_four_ranks_start_pass_barriers_and_end() {
+    let place = Place::local(64);
+    let ended = place.run(&[], &[text(&built("barriers")), "20", "1", "1"]);
+    ended.assert_code(0);
+    let right = ended.stdout.lines().filter(|line| line.ends_with("] barriers: right"));
+    assert_eq!(right.count(), 64, "{ended}");
+    println!("64 ranks, 20 barriers: {:.1} s from start to end", ended.took.as_secs_f64());
+}
+
 /// The last of twelve ranks arrives at rank 1, which does not come; so rank 0 has to tell it.
 #[test]
 fn who_waits_at_the_barrier_hears_of_who_leaves_though_nobody_else_comes() {
