@@ -39,7 +39,7 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all products parmacs syscalls examples test-programs run test prove faults growth install uninstall clean help
+.PHONY: all products parmacs syscalls examples test-programs bench-programs applications run test prove faults growth install uninstall clean help
 
 all: products parmacs syscalls examples ## build everything into bin/, lib/ and include/ (the default)
 
@@ -83,7 +83,7 @@ rust-examples: | products
 	@$(foreach example,$(RUST_EXAMPLES),\
 	  $(call refresh,$(TARGET)/release/examples/$(patsubst bin/%-rs,%,$(example)),$(example),755) &&) true
 
-test-programs: $(TEST_PROGRAMS) $(PR204_PEERS) ## build the C programs the tests start
+test-programs: $(TEST_PROGRAMS) $(PR204_PEERS) bench-programs ## build the C programs the tests start
 
 bin/test/%: tests/programs/%.c $(wildcard tests/programs/*.h) include/dsm.h | products
 	@mkdir -p bin/test
@@ -117,6 +117,26 @@ bin/test/pr204/%-stub: examples/%.c tests/pr204/dsm.h bin/test/pr204/libpeer.a
 bin/test/pr204/%-ours: tests/pr204/%.c tests/pr204/phases.h include/dsm.h | products
 	@mkdir -p $(@D)
 	$(COMPILE) $< -o $@ -Llib -Wl,-rpath,'$$ORIGIN/../../../lib' -Wl,--as-needed -ldsm -lpthread
+
+# The kernels of bench/applications without dsm, by messages over TCP, and over MPI where it is installed.
+KERNELS       := jacobi matmul isort ep lu barnes
+MPICC         := $(shell command -v mpicc)
+BENCH_PROGRAMS := $(KERNELS:%=bin/bench/plain/%) $(KERNELS:%=bin/bench/tcp/%) $(if $(MPICC),$(KERNELS:%=bin/bench/mpi/%))
+BENCH_COMPILE  = mkdir -p $(@D) && $(1) $(CFLAGS) $(C_STANDARD) -Ibench/plain $(2) -o $@ -lm
+
+bench-programs: $(BENCH_PROGRAMS) ## build what bench/applications compares the examples with
+
+bin/bench/plain/%: examples/%.c examples/example.h bench/plain/dsm.h
+	$(call BENCH_COMPILE,$(CC),$<)
+
+bin/bench/tcp/%: bench/mp/%.c bench/mp/tcp.c bench/mp/mp.h bench/mp/kernel.h examples/%.c examples/example.h bench/plain/dsm.h
+	$(call BENCH_COMPILE,$(CC),$(filter bench/mp/%,$(filter %.c,$^)))
+
+bin/bench/mpi/%: bench/mp/%.c bench/mp/mpi.c bench/mp/mp.h bench/mp/kernel.h examples/%.c examples/example.h bench/plain/dsm.h
+	$(call BENCH_COMPILE,$(MPICC),$(filter bench/mp/%,$(filter %.c,$^)))
+
+applications: all bench-programs ## compare kernels with message passing, MPI and no dsm at all (five minutes, on a quiet machine)
+	bench/applications
 
 run: all ## build, then start exemple and token on three ranks of this machine
 	bin/dsmexec examples/machine_file bin/exemple
