@@ -5,14 +5,18 @@
 //! got, and what is missing is sent again. With a [`Cipher`] the stream travels in records, which belong to
 //! one socket.
 
+mod control;
 mod inbound;
 mod outbound;
+mod pings;
 
 use crate::record::{Cipher, RecordError};
-use dsm_core::wire::{self, HEADER_BYTES, Limits, WireError};
+use control::Control;
+use dsm_core::wire::{self, Limits, WireError};
 use dsm_core::{Message, PageId};
 use inbound::{Inbound, Read, ReadError};
 use outbound::Outbound;
+use pings::Pings;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, sockopt};
 use std::io;
@@ -44,6 +48,9 @@ pub struct Connection {
     outbound: Outbound,
     /// The socket took less than it was given.
     is_blocked: bool,
+    pings: Pings,
+    /// How many messages were given.
+    said: u64,
 }
 
 /// What comes next.
@@ -104,8 +111,28 @@ pub enum ConnectionError {
         /// What it was sent.
         most: u64,
     },
-    /// The peer acknowledged something, and more.
-    #[error("it sent an acknowledgement with other fields set")]
+    /// The peer asked out of turn whether this rank is there.
+    #[error("it sent ping {number}, expected {least} to {most}")]
+    Ping {
+        /// Its number.
+        number: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
+    /// The peer answered what it was not asked.
+    #[error("it answered ping {number}, expected {least} to {most}")]
+    Pong {
+        /// Its number.
+        number: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
+    /// The peer sent a frame that is no message, and more than belongs in it.
+    #[error("it sent an acknowledgement, ping or pong with other fields set")]
     Padded,
     /// The peer, or somebody between, sent what is no record of this connection.
     #[error(transparent)]
@@ -150,6 +177,8 @@ impl Connection {
             is_unproven: false,
             outbound: Outbound::default(),
             is_blocked: false,
+            pings: Pings::default(),
+            said: 0,
             cipher,
         })
     }
@@ -281,8 +310,12 @@ impl Connection {
                 return Ok(is_there.then_some(Received::Content { page, offset: filled }));
             }
             let Some(header) = self.inbound.take_header() else { return Ok(None) };
-            if let Some(offset) = acknowledged(&header)? {
-                self.outbound.acknowledge(offset)?;
+            if let Some(control) = Control::decode(&header)? {
+                match control {
+                    Control::Acknowledgement(offset) => self.outbound.acknowledge(offset)?,
+                    Control::Ping(number) => self.pings.on_ping(number)?,
+                    Control::Pong(number) => self.pings.on_pong(number)?,
+                }
                 continue;
             }
             let message = wire::decode(&header, &self.limits)?;
@@ -345,8 +378,7 @@ impl Connection {
     /// # Errors
     /// If the queue is full.
     pub fn queue(&mut self, message: &Message) -> Result<(), ConnectionError> {
-        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
-        self.outbound.push(&wire::encode(message, &self.limits));
+        self.push(message);
         self.outbound.check_limit()
     }
 
@@ -359,8 +391,7 @@ impl Connection {
         message: &Message,
         copy: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ConnectionError> {
-        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
-        self.outbound.push(&wire::encode(message, &self.limits));
+        self.push(message);
         self.outbound.push_with(copy);
         self.outbound.check_limit()
     }
@@ -380,7 +411,47 @@ impl Connection {
 
     fn push_acknowledgement(&mut self) {
         self.acknowledged = self.inbound.received();
-        self.outbound.push(&acknowledgement(self.acknowledged));
+        self.outbound.push(&Control::Acknowledgement(self.acknowledged).encode());
+    }
+
+    fn push(&mut self, message: &Message) {
+        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
+        self.outbound.push(&wire::encode(message, &self.limits));
+        self.said += 1;
+    }
+
+    /// How many messages the peer was given, sent or not.
+    #[must_use]
+    pub fn said(&self) -> u64 {
+        self.said
+    }
+
+    /// Queues a question to the peer whether it is there.
+    pub fn ping(&mut self) {
+        let number = self.pings.ask();
+        self.outbound.push(&Control::Ping(number).encode());
+    }
+
+    /// Whether the peer has answered every [`ping`](Self::ping). Then it has also got everything before the last.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.pings.is_answered()
+    }
+
+    /// Whether the peer has asked, and [`answer`](Self::answer) would.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.pings.is_due()
+    }
+
+    /// Queues the answer if the peer has asked whether this rank is there; whether it had.
+    ///
+    /// # Errors
+    /// If the queue is full: the peer asks and does not read.
+    pub fn answer(&mut self) -> Result<bool, ConnectionError> {
+        let Some(number) = self.pings.answer() else { return Ok(false) };
+        self.outbound.push(&Control::Pong(number).encode());
+        self.outbound.check_limit().map(|()| true)
     }
 
     /// Sends what is queued and a message with its content: `write` sends the given bytes and the page with
@@ -395,8 +466,7 @@ impl Connection {
         write: impl FnOnce(BorrowedFd<'_>, &[u8]) -> io::Result<usize>,
         copy: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ConnectionError> {
-        self.acknowledge_after(ACKNOWLEDGE_WITH_OTHERS);
-        self.outbound.push(&wire::encode(message, &self.limits));
+        self.push(message);
         let plain = self.stream.as_ref().filter(|_| !self.is_blocked && self.cipher.is_none());
         let written = plain.map(|stream| write(stream.as_fd(), self.outbound.unsent()));
         self.outbound.push_with(copy);
@@ -447,26 +517,10 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
     sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
     sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    // What is lost is sent again at a steady pace at first, so that a line that is back after two seconds is used
+    // at once. Without this a short blackout lasts longer, and that is all.
+    let _ = sockopt::set_tcp_thin_linear_timeouts(stream, true);
     Ok(())
-}
-
-/// The frame that says how many bytes of the other's stream are here. It is a part of the stream, and no
-/// message of the protocol.
-fn acknowledgement(offset: u64) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    header[0] = ACKNOWLEDGEMENT;
-    header[OFFSET_AT..OFFSET_AT + 8].copy_from_slice(&offset.to_le_bytes());
-    header
-}
-
-/// What such a frame says; `None` if it is another.
-fn acknowledged(header: &[u8; HEADER_BYTES]) -> Result<Option<u64>, ConnectionError> {
-    if header[0] != ACKNOWLEDGEMENT {
-        return Ok(None);
-    }
-    let offset = header[OFFSET_AT..].first_chunk().expect("the offset is inside a header");
-    let offset = u64::from_le_bytes(*offset);
-    if *header == acknowledgement(offset) { Ok(Some(offset)) } else { Err(ConnectionError::Padded) }
 }
 
 fn is_transient(error: &io::Error) -> bool {
@@ -483,10 +537,6 @@ const RESETS: [Errno; 3] = [Errno::CONNRESET, Errno::CONNABORTED, Errno::NOTCONN
 /// What it says when it has waited for the peer.
 const SILENCES: [Errno; 5] =
     [Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::HOSTDOWN, Errno::NETUNREACH, Errno::NETDOWN];
-/// The kind of an acknowledgement, far from those of messages.
-const ACKNOWLEDGEMENT: u8 = 64;
-/// Where in its header the offset is.
-const OFFSET_AT: usize = 8;
 /// After so many bytes the next message goes with an acknowledgement.
 const ACKNOWLEDGE_WITH_OTHERS: u64 = 64 << 10;
 /// After so many it goes alone: there is no message to go with.

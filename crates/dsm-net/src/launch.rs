@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 mod waits;
 
@@ -17,8 +18,15 @@ pub use waits::{
     Awaited, Holder, Keeps, MAX_PAGES, MAX_WAITS, Occasion, Page, Process, Question, Wait, Waits,
 };
 
+/// The most ranks that [`Status::Unheard`] or [`Status::Unmet`] names.
+pub const MAX_NAMED: usize = 64;
+
+/// For how long nothing has come from a rank when another says [`Status::Unheard`] of it. After a blackout of 2 s
+/// the kernel has sent again by then what was lost, even if it doubles its pauses from 0.2 s.
+pub const UNHEARD_AFTER: Duration = Duration::from_millis(3_500);
+
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -302,6 +310,27 @@ pub enum Status {
         /// What the kernel said, and why there is no new connection, in words.
         cause: String,
     },
+    /// These ranks, at most [`MAX_NAMED`], have not answered for seconds, and nothing else has come from them. Said
+    /// when there is one more, and in answer to [`Question::Unheard`], then of none too.
+    Unheard(Vec<u16>),
+    /// `dsm_init` still waits for other ranks. Said every second from the third on.
+    Unmet {
+        /// Some of them, at most [`MAX_NAMED`].
+        ranks: Vec<Unmet>,
+        /// Strangers connect to this rank, and may be in the way.
+        is_besieged: bool,
+    },
+}
+
+/// A rank that another has not met yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmet {
+    /// Which.
+    pub rank: u16,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// For how long nothing has come from there, if this rank has called; a higher rank is waited for.
+    pub silent_ms: Option<u64>,
 }
 
 /// What the runtime of one rank has done from `dsm_init` to `dsm_finalize`.

@@ -125,6 +125,7 @@ impl Rendezvous {
             patience: Patience::of(waiting.refusals),
             ended: waiting.ended,
             remind_at: Some(Instant::now() + waiting.remind_after),
+            report_at: Some(Instant::now() + REPORT_AFTER),
             give_up_at: Instant::now() + waiting.give_up_after,
         };
         let mut all = BTreeMap::new();
@@ -160,6 +161,7 @@ impl Rendezvous {
             patience: Patience::UntilItIsOver,
             ended: interrupt,
             remind_at: None,
+            report_at: None,
             give_up_at,
         };
         if is_called {
@@ -194,3 +196,6 @@ impl Rendezvous {
         self.party.addresses[usize::from(rank.0)]
     }
 }
+
+/// Ranks begin within moments of one another.
+const REPORT_AFTER: Duration = Duration::from_secs(2);

@@ -13,15 +13,22 @@ pub(crate) struct Strangers {
     last: Option<IpAddr>,
     tell_at: Option<Instant>,
     told_at: Option<Instant>,
+    seen_at: Option<Instant>,
 }
 
 impl Strangers {
     pub(crate) fn on_turned_away(&mut self, from: SocketAddr, now: Instant) {
         self.count += 1;
         self.last = Some(from.ip());
+        self.seen_at = Some(now);
         let earliest = now + GATHER;
         let due = self.told_at.map_or(earliest, |told| earliest.max(told + PAUSE));
         self.tell_at.get_or_insert(due);
+    }
+
+    /// Whether there was one so short a time ago that others may still wait behind such.
+    pub(crate) fn are_about(&self, now: Instant) -> bool {
+        self.seen_at.is_some_and(|seen| now < seen + SIEGE)
     }
 
     /// When [`Self::due`] has something to tell.
@@ -46,6 +53,8 @@ impl Strangers {
 /// A scan takes a moment: one line for it, not two.
 const GATHER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(60);
+/// Three times as long as a stranger can hold a place.
+const SIEGE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Two connected ranks over a real socket pair on loopback.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use dsm_core::wire::Limits;
+use dsm_core::wire::{HEADER_BYTES, Limits};
 use dsm_core::{Epoch, Message, PageId, Payload, Placement, Right, Space};
 use dsm_net::connection::{Connection, ConnectionError, MAX_OUTBOUND, Received};
 use rustix::net::SendFlags;
@@ -148,4 +148,52 @@ fn what_a_peer_said_last_is_heard() {
     assert_eq!(far.receive().unwrap(), Received::Message(ack));
     far.hang_up();
     assert_eq!(next(&mut far), Received::Closed);
+}
+
+/// Between a ping and its pong lies everything that was said before.
+#[test]
+fn a_ping_is_answered_behind_what_was_said_before() {
+    let (mut near, far) = pair();
+    let mut far = Connection::new(far, None, LIMITS).unwrap();
+    let ack = Message::Ack { page: PageId(1), epoch: Epoch(1) };
+    near.queue(&ack).unwrap();
+    near.ping();
+    near.ping();
+    near.flush().unwrap();
+    assert!(!near.is_answered() && near.said() == 1);
+    assert_eq!(next(&mut far), Received::Message(ack));
+    assert_eq!(far.receive().unwrap(), Received::Nothing);
+    assert!(far.is_asked());
+    assert!(far.answer().unwrap());
+    assert!(!far.is_asked() && !far.answer().unwrap(), "one answer does for both");
+    assert_eq!(far.said(), 0, "an answer is no message");
+    far.flush().unwrap();
+    wait_readable(&near);
+    assert_eq!(near.receive().unwrap(), Received::Nothing);
+    assert!(near.is_answered());
+}
+
+#[test]
+fn a_peer_cannot_answer_what_it_was_not_asked_nor_skip_a_ping() {
+    check_control(&[(66, 1)], "it answered ping 1, expected 1 to 0");
+    check_control(&[(65, 2)], "it sent ping 2, expected 1 to 1");
+    check_control(&[(65, 1), (65, 1)], "it sent ping 1, expected 2 to 2");
+}
+
+#[track_caller]
+fn check_control(frames: &[(u8, u64)], expected: &str) {
+    let (mut near, mut far) = pair();
+    for (kind, number) in frames {
+        let mut frame = [0; HEADER_BYTES];
+        frame[0] = *kind;
+        frame[8..16].copy_from_slice(&number.to_le_bytes());
+        far.write_all(&frame).unwrap();
+    }
+    let error = loop {
+        match near.receive() {
+            Ok(_) => wait_readable(&near),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.to_string(), expected);
 }

@@ -331,9 +331,13 @@ fn told(frame: [u8; HEADER_BYTES]) -> ConnectionError {
 }
 
 fn acknowledgement(offset: u64) -> [u8; HEADER_BYTES] {
+    control(64, offset)
+}
+
+fn control(kind: u8, number: u64) -> [u8; HEADER_BYTES] {
     let mut frame = [0; HEADER_BYTES];
-    frame[0] = 64;
-    frame[8..16].copy_from_slice(&offset.to_le_bytes());
+    frame[0] = kind;
+    frame[8..16].copy_from_slice(&number.to_le_bytes());
     frame
 }
 

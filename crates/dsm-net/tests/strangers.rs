@@ -34,7 +34,7 @@ fn meet_telling(party: Party, waiting: &Waiting<'_>, reminded: impl Fn()) -> Out
             assert_eq!(last, IpAddr::from(Ipv4Addr::LOCALHOST));
             turned_away += count;
         }
-        Notice::Silent { .. } | Notice::Called { .. } => (),
+        Notice::Silent { .. } | Notice::Called { .. } | Notice::Unmet { .. } => (),
     });
     Outcome { met: met.map(|met| met.into_keys().collect()), turned_away }
 }

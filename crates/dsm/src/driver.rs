@@ -8,6 +8,7 @@ pub(crate) mod holds;
 pub(crate) mod mend;
 mod peers;
 mod prefetch;
+mod pulse;
 mod streams;
 mod timer;
 mod waits;
@@ -82,6 +83,17 @@ pub(crate) struct Driver {
     watch: Watch,
     /// Readable when somebody asks this process what its threads wait for.
     inquiries: Option<BorrowedFd<'static>>,
+    look: Look,
+}
+
+/// Whether to look which peers are silent, once everything is read that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    No,
+    /// If it is time.
+    Due,
+    /// The launcher asks.
+    Asked,
 }
 
 /// Threads stopped on one page.
@@ -177,6 +189,7 @@ impl Driver {
             probes: BTreeMap::new(),
             watch: Watch::default(),
             inquiries,
+            look: Look::No,
         })
     }
 
@@ -239,6 +252,7 @@ impl Driver {
                 TIMER => {
                     self.timer.on_expiry();
                     self.look_at_waits();
+                    self.look = self.look.max(Look::Due);
                 }
                 INQUIRIES => self.on_inquiry(),
                 SUPERVISOR => self.on_supervisor()?,
@@ -281,6 +295,11 @@ impl Driver {
         self.follow_up()?;
         self.end_holds()?;
         self.prefetch()?;
+        match std::mem::replace(&mut self.look, Look::No) {
+            Look::No => (),
+            Look::Due => self.peers.look()?,
+            Look::Asked => self.peers.answer_unheard()?,
+        }
         self.peers.flush_queued()?;
         if !self.unread.is_empty() {
             // Faults and calls get their turn before the rest of a flood.
@@ -288,8 +307,9 @@ impl Driver {
         }
         let ends = self.holds.next_end().filter(|_| self.engine.has_deferred_demands());
         let again = (!self.deeds.is_empty()).then(|| Instant::now() + TRY_AGAIN);
+        let looks = self.watch.next_look().into_iter().chain(self.peers.next_look());
         self.timer
-            .set(ends.into_iter().chain(again).chain(self.watch.next_look()).min())
+            .set(ends.into_iter().chain(again).chain(looks).min())
             .map_err(|source| Fatal::System { operation: "timerfd", source })
     }
 
@@ -555,4 +575,4 @@ const EDGE: epoll::EventFlags = epoll::EventFlags::ET.union(epoll::EventFlags::R
 /// Messages of one peer before the others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;
 /// How long the last bytes may take that tell others of the end.
-const PART_TIMEOUT: Duration = Duration::from_secs(5);
+const PART_TIMEOUT: Duration = Duration::from_secs(4);

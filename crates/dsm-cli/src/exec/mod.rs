@@ -21,6 +21,7 @@ mod preamble;
 mod printer;
 mod profiles;
 mod rank_set;
+mod reach;
 mod report;
 mod secrecy;
 mod signals;

@@ -6,6 +6,7 @@ use super::event::Event;
 use super::input::Input;
 use super::launch::{self, NO_STOP};
 use super::link::Task;
+use super::reach::Reach;
 use super::ssh;
 use super::stats::Tally;
 use super::verdict::{Blame, Verdict, Who};
@@ -13,7 +14,7 @@ use super::waits::Waits;
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
 use crate::words;
-use dsm_net::launch::{Ending, Order, Report, Status};
+use dsm_net::launch::{Ending, Order, Question, Report, Status};
 use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ struct Watch<'a, 'b> {
     tally: Tally,
     chronicle: &'a mut Chronicle,
     waits: Waits,
+    reach: Reach,
     input: Option<Input>,
     phase: Phase,
     /// Ranks whose programs are not known to run.
@@ -57,6 +59,7 @@ pub(crate) fn supervise(
     let tally = Tally::new(crew.plan.hosts());
     let Times { stopped_after, explain_after, .. } = crew.times();
     let waits = Waits::new(crew.plan.hosts(), stopped_after, explain_after, Instant::now());
+    let reach = Reach::new(crew.ranks().count(), Instant::now());
     let unstarted: Vec<_> = crew.ranks().collect();
     for (rank, task) in crew.ranks().zip(tasks) {
         crew.give(rank, task);
@@ -67,6 +70,7 @@ pub(crate) fn supervise(
         tally,
         chronicle,
         waits,
+        reach,
         input: None,
         phase: Phase::Running,
         unstarted,
@@ -117,7 +121,8 @@ impl Watch<'_, '_> {
             Phase::Killed { leave_at } => Some(leave_at),
         };
         let due = phase.into_iter().chain(self.verdict.deadline());
-        let due = due.chain(self.waits.deadline()).min();
+        let due = due.chain(self.waits.deadline());
+        let due = due.chain(self.reach.deadline(Instant::now())).min();
         due.unwrap_or_else(|| Instant::now() + IDLE)
     }
 
@@ -130,6 +135,7 @@ impl Watch<'_, '_> {
                 let now = Instant::now();
                 self.chronicle.on_lost(rank, now);
                 self.waits.on_over(rank, now);
+                self.reach.on_over(rank, now);
                 self.verdict.on_lost(rank, code, what);
             }
             Event::Signal(SIGTSTP) => self.crew.printer.note(NO_STOP),
@@ -171,12 +177,14 @@ impl Watch<'_, '_> {
                 self.tally.on_status(rank, &status);
                 self.chronicle.on_status(rank, &status);
                 self.waits.on_status(rank, &status, now);
+                self.reach.on_status(rank, &status, now);
                 self.verdict.on_status(rank, status, now);
             }
             Report::Exited(ending) => {
                 self.crew.step(|| format!("{}: program{}", self.crew.name(rank), shown(ending)));
                 self.chronicle.on_ended(rank, ending, now);
                 self.waits.on_over(rank, now);
+                self.reach.on_over(rank, now);
                 self.verdict.on_ended(rank, ending);
             }
             Report::Process(process) => self.waits.on_process(rank, process),
@@ -205,6 +213,8 @@ impl Watch<'_, '_> {
             // Told when all have answered.
             Status::Waits(_) | Status::Held { .. } | Status::Pages(_) => (),
             Status::Explains | Status::Inquire(_) => (),
+            // Others are asked before anything is told.
+            Status::Unheard(_) | Status::Unmet { .. } => (),
             Status::Finalized => self.crew.step(|| format!("{name}: finalized")),
             // Told at the end.
             Status::Stats(_) => (),
@@ -252,6 +262,14 @@ impl Watch<'_, '_> {
         }
         for (rank, question) in self.waits.questions(now) {
             self.crew.send(rank, Order::Ask(question));
+        }
+        for rank in self.reach.questions(now) {
+            self.crew.send(rank, Order::Ask(Question::Unheard));
+        }
+        if !self.verdict.must_end()
+            && let Some(parted) = self.reach.parted(now)
+        {
+            self.verdict.on_parted(parted);
         }
         for line in self.waits.on_time(now) {
             self.crew.printer.note(line);

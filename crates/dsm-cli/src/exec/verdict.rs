@@ -1,6 +1,7 @@
 //! What becomes of a job: which rank failed first and how, and whether the others must end for it.
 //! It knows no processes and no clock: what happened, and when, is told to it.
 
+use super::reach::Parted;
 use crate::exit_code::ExitCode;
 use crate::signal_name::SignalName;
 use dsm_net::launch::{Ending, Status};
@@ -117,7 +118,9 @@ impl Verdict {
             | Status::Explains
             | Status::Inquire(_)
             | Status::Pages(_)
-            | Status::Resumed { .. } => (),
+            | Status::Resumed { .. }
+            | Status::Unheard(_)
+            | Status::Unmet { .. } => (),
             Status::Finalized => self.advance(rank, Stage::Finalized),
             Status::ContactLost { rank: peer, cause } => {
                 self.on_contact_lost(rank, peer, cause, now + CONFESSION);
@@ -166,6 +169,16 @@ impl Verdict {
             state.over = Some(Over::Lost);
             self.fail(rank, code, what);
         }
+    }
+
+    /// Two ranks cannot reach each other, although dsmexec reaches both.
+    pub(crate) fn on_parted(&mut self, Parted { ranks: [one, other], cause }: Parted) {
+        let (one, other) = (one.min(other), one.max(other));
+        let (one, other) = (self.name(one), self.name(other));
+        let what = format!("{one} and {other} cannot reach each other: {cause}");
+        let blame = Blame { code: ExitCode::CONTACT_LOST, who: Who::Job, what };
+        self.blame.get_or_insert(blame);
+        self.must_end = true;
     }
 
     /// Somebody at the terminal, or the system, ends the job.

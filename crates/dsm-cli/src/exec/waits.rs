@@ -8,7 +8,7 @@ mod inquiry;
 mod unasked;
 
 use crate::signal_name::SignalName;
-use dsm_net::launch::{Occasion, Process, Question, Status};
+use dsm_net::launch::{Occasion, Process, Question, Status, Unmet};
 use inquiry::{Inquiry, Purpose};
 use std::time::{Duration, Instant};
 use unasked::Unasked;
@@ -34,6 +34,8 @@ struct RankState {
     stop: Option<Stop>,
     /// Its runtime knows every question.
     explains: bool,
+    /// Whom it misses in `dsm_init`.
+    unmet: Vec<Unmet>,
 }
 
 /// A process that was stopped by a signal, and whether people were told.
@@ -70,6 +72,7 @@ impl Waits {
             since: now,
             stop: None,
             explains: false,
+            unmet: Vec::new(),
         };
         let ranks = hosts.into_iter().map(state).collect();
         let unasked = Unasked::new(explain_after);
@@ -105,7 +108,8 @@ impl Waits {
             Status::Inquire(Occasion::Asked) => self.on_asked(),
             Status::Inquire(Occasion::LongWait) => self.unasked.on_long_wait(now),
             Status::Stats(_) | Status::ContactLost { .. } | Status::Failed { .. } => (),
-            Status::Resumed { .. } | Status::Unresumed { .. } => (),
+            Status::Resumed { .. } | Status::Unresumed { .. } | Status::Unheard(_) => (),
+            Status::Unmet { ranks, .. } => self.state(rank).unmet.clone_from(ranks),
         }
     }
 

@@ -220,7 +220,9 @@ impl Program {
                 | Status::Held { .. }
                 | Status::Inquire(_)
                 | Status::Pages(_)
-                | Status::Resumed { .. } => (),
+                | Status::Resumed { .. }
+                | Status::Unheard(_)
+                | Status::Unmet { .. } => (),
             }
         }
         if line == Line::Closed {
@@ -249,7 +251,7 @@ impl Program {
         let state = self.state();
         let least = match question {
             Question::Waits => Questions::Waits,
-            Question::Pages(_) | Question::TellLong { .. } => Questions::All,
+            Question::Pages(_) | Question::TellLong { .. } | Question::Unheard => Questions::All,
         };
         let is_able = self.knows >= least && self.joined_as.is_some();
         let socket = self.socket.as_mut().filter(|_| is_able);

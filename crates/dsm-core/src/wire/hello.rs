@@ -3,7 +3,7 @@ use crate::{Placement, Rank};
 use core::fmt;
 
 /// The version of the `native` protocol. Ranks of different versions refuse each other.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Bytes of a [`Hello`].
 pub const HELLO_BYTES: usize = 56;

@@ -62,7 +62,7 @@ fn judge_end(trial: &Trial, injury: &Injury, ended: &Ended, outcome: &mut Outcom
         if !first.text.contains(&format!("rank {rank} (node{host})")) {
             violations.push(format!("it was rank {rank}, and the first line is: {}", first.text));
         }
-    } else if !names_one(&first.text, injury, trial.kind) {
+    } else if !names(&first.text, injury, trial.kind) {
         violations.push(format!("the first line names the wrong host, or none: {}", first.text));
     }
     let limit = limit(trial, injury, ended);
@@ -72,11 +72,14 @@ fn judge_end(trial: &Trial, injury: &Injury, ended: &Ended, outcome: &mut Outcom
     }
 }
 
-fn names_one(line: &str, injury: &Injury, kind: Kind) -> bool {
+fn names(line: &str, injury: &Injury, kind: Kind) -> bool {
+    let mut hosts = injury.hosts.iter().map(|host| format!("node{}", host + 1));
     match kind {
         Kind::ExecInterrupted | Kind::ExecHungUp => true,
         _ if injury.hosts.is_empty() => line.contains("node"),
-        _ => injury.hosts.iter().any(|host| line.contains(&format!("node{}", host + 1))),
+        // It is neither that is lost.
+        Kind::PairParted | Kind::PairPartedOneWay => hosts.all(|host| line.contains(&host)),
+        _ => hosts.any(|host| line.contains(&host)),
     }
 }
 
@@ -90,10 +93,6 @@ fn limit(trial: &Trial, injury: &Injury, ended: &Ended) -> Duration {
     };
     match trial.kind {
         _ if injury.rank.is_some() => RANK_TOLD,
-        // Ranks that do not reach each other wait for each other in dsm_init.
-        Kind::PairParted | Kind::PairPartedOneWay if !(0..trial.machines.len()).all(works) => {
-            INIT_TOLD
-        }
         // Before all ranks have met it is the connecting that fails, and a step of that may take 10 s.
         _ if !(0..trial.machines.len()).all(works) => CONNECT_TOLD,
         _ => TOLD,
@@ -102,7 +101,6 @@ fn limit(trial: &Trial, injury: &Injury, ended: &Ended) -> Duration {
 
 const RANK_TOLD: Duration = Duration::from_secs(1);
 const TOLD: Duration = Duration::from_secs(5);
-const INIT_TOLD: Duration = Duration::from_secs(30);
 const CONNECT_TOLD: Duration = Duration::from_secs(11);
 
 #[cfg(test)]
@@ -139,6 +137,28 @@ mod tests {
         let waits = "dsmexec: rank 0 (node2) has waited 10.0 s for lock 0x200000000000";
         let lines = with(working(), 1.1, Stream::Stderr, waits);
         check(Kind::RankKilled, 137, &lines, "dsmexec did not say why");
+    }
+
+    #[test]
+    fn who_do_not_reach_each_other_are_both_named() {
+        let ends = |line| with(working(), 5.0, Stream::Stderr, line);
+        let both = ends("dsmexec: rank 0 (node2) pid 7 and rank 1 (node3) pid 7 cannot reach");
+        assert_eq!(pair_violations(&both), [""; 0]);
+        let one = ends("dsmexec: rank 0 (node2) pid 7 is lost");
+        assert_eq!(pair_violations(&one).len(), 1);
+    }
+
+    fn pair_violations(lines: &[Line]) -> Vec<String> {
+        let kind = Kind::PairParted;
+        let choice = Choice { kinds: &[kind], engines: &["uffd"] };
+        let trial = Trial { machines: vec![1, 2], ..Trial::of(1, choice) };
+        let at = Duration::from_secs(1);
+        let injury = Injury { at, hosts: [1, 2].into(), ..Injury::default() };
+        let took = Duration::from_secs(6);
+        let ended = Ended { code: 75, lines: lines.to_vec(), words: String::new(), took };
+        let mut outcome = Outcome { is_injured: true, ..Outcome::default() };
+        judge(&trial, &injury, &ended, &mut outcome);
+        outcome.violations
     }
 
     #[test]

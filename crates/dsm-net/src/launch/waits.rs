@@ -23,6 +23,9 @@ pub enum Question {
         /// How long is long; 0 is for ever.
         after_ms: u32,
     },
+    /// Which ranks do not answer it, once it has read everything that has come. Only for who has said
+    /// [`Status::Unheard`](super::Status::Unheard), and its peers.
+    Unheard,
 }
 
 /// Why a rank wants people to be told who waits for what.

@@ -101,6 +101,7 @@ impl Meeting<'_> {
         };
         let begun = Calling::begin(self.rendezvous.party.keys.with(rank), &preamble);
         let (calling, first) = begun.map_err(|source| untrusted(rank, address, source))?;
+        self.called.entry(rank).or_insert_with(Instant::now);
         let until = Instant::now() + CONNECT_TIMEOUT;
         let stage = Stage::Connecting { calling, first, until };
         let connected = connect(address).map(|stream| Asked { stream, attempt, stage });
@@ -122,6 +123,9 @@ impl Meeting<'_> {
                 let address = self.rendezvous.address(rank);
                 (self.tell)(Notice::Silent { rank, address });
             }
+        } else {
+            // A refusal is a sign of its host.
+            self.called.remove(&rank);
         }
         let again = attempt.after(&source, self.terms.patience);
         match again.filter(|_| !had_begun || self.terms.occasion == Occasion::Again) {
@@ -142,6 +146,7 @@ impl Meeting<'_> {
                 Progress::Waits(asked) => {
                     if !was_called && matches!(asked.stage, Stage::Called { .. }) {
                         self.silent.remove(&rank);
+                        self.called.insert(rank, Instant::now());
                     }
                     self.asked.insert(rank, asked);
                 }

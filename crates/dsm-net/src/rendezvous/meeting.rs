@@ -3,6 +3,7 @@ use super::attempt::{Attempt, Patience};
 use super::callers::{Answered, Caller};
 use super::error::system;
 use super::{Met, Notice, Rendezvous, RendezvousError};
+use crate::launch::{MAX_NAMED, Unmet};
 use dsm_core::Rank;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,8 @@ pub(super) struct Meeting<'a> {
     pub(super) asked: BTreeMap<Rank, Asked>,
     /// Lower ranks that did not take a connection, and how often.
     pub(super) silent: BTreeMap<Rank, u32>,
+    /// Lower ranks that are called, and since when without a sign of their hosts or of themselves.
+    pub(super) called: BTreeMap<Rank, Instant>,
     /// Whoever connected to us and has not shown its key yet, the oldest first.
     pub(super) callers: VecDeque<Caller>,
     /// Higher ranks that have shown their key and were answered.
@@ -42,6 +45,8 @@ pub(super) struct Terms<'a> {
     /// Readable when there is nothing to wait for any more.
     pub(super) ended: Option<BorrowedFd<'a>>,
     pub(super) remind_at: Option<Instant>,
+    /// When to say next who is missing; then every second.
+    pub(super) report_at: Option<Instant>,
     pub(super) give_up_at: Instant,
 }
 
@@ -79,6 +84,7 @@ impl<'a> Meeting<'a> {
             to_ask,
             asked: BTreeMap::new(),
             silent: BTreeMap::new(),
+            called: BTreeMap::new(),
             callers: VecDeque::new(),
             answered: BTreeMap::new(),
             met,
@@ -108,6 +114,10 @@ impl<'a> Meeting<'a> {
                 let missing: Vec<Rank> = self.missing.keys().copied().collect();
                 (self.tell)(Notice::Missing(&missing));
             }
+            if self.terms.report_at.is_some_and(|at| now >= at) {
+                self.terms.report_at = Some(now + REPORTS);
+                self.report(now);
+            }
             self.drop_late(now)?;
             self.rendezvous.strangers.due(now).into_iter().for_each(&mut *self.tell);
             self.wait(self.wake_at().saturating_duration_since(now))?;
@@ -119,9 +129,25 @@ impl<'a> Meeting<'a> {
         let asked = self.asked.values().filter_map(Asked::until);
         let callers = self.callers.iter().map(|caller| caller.until);
         let answered = self.answered.values().map(|answered| answered.until);
-        let others = self.terms.remind_at.into_iter().chain(self.rendezvous.strangers.tell_at());
+        let others = self.terms.remind_at.into_iter().chain(self.terms.report_at);
+        let others = others.chain(self.rendezvous.strangers.tell_at());
         let all = attempts.chain(asked).chain(callers).chain(answered).chain(others);
         all.fold(self.terms.give_up_at, Instant::min)
+    }
+
+    /// Says who is missing, and for how long those were silent that this rank calls.
+    fn report(&mut self, now: Instant) {
+        let silent_ms = |since: &Instant| {
+            u64::try_from(now.saturating_duration_since(*since).as_millis()).unwrap_or(u64::MAX)
+        };
+        let unmet = |rank: &Rank| Unmet {
+            rank: rank.0,
+            address: self.rendezvous.address(*rank),
+            silent_ms: self.called.get(rank).map(silent_ms),
+        };
+        let ranks: Vec<Unmet> = self.missing.keys().take(MAX_NAMED).map(unmet).collect();
+        let is_besieged = self.rendezvous.strangers.are_about(now);
+        (self.tell)(Notice::Unmet { ranks: &ranks, is_besieged });
     }
 
     fn give_up(&self, missing: Rank) -> RendezvousError {
@@ -172,3 +198,5 @@ impl<'a> Meeting<'a> {
 
 /// A rank that is told a number of seconds is told the nearest.
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
+/// Between two reports of who is missing.
+const REPORTS: Duration = Duration::from_secs(1);

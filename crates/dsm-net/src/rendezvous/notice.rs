@@ -1,3 +1,4 @@
+use crate::launch::Unmet;
 use dsm_core::Rank;
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,6 +18,13 @@ pub enum Notice<'a> {
     Called {
         /// The higher rank.
         rank: Rank,
+    },
+    /// These ranks are still missing. Said every second from the third on, when ranks meet for the first time.
+    Unmet {
+        /// At most [`MAX_NAMED`](crate::launch::MAX_NAMED) of them.
+        ranks: &'a [Unmet],
+        /// Strangers were turned away a short time ago.
+        is_besieged: bool,
     },
     /// Connections of others were closed without a byte. Said at most once a minute, and at the end.
     TurnedAway {

@@ -1,8 +1,10 @@
+mod looks;
 mod parting;
 
 use super::EDGE;
 use super::burst::When;
 use super::mend::{Mender, Outcome};
+use super::pulse::Pulse;
 use crate::fatal::Fatal;
 use crate::supervisor::Supervisor;
 use dsm_core::wire::HEADER_BYTES;
@@ -11,6 +13,7 @@ use dsm_mem::Region;
 use dsm_net::connection::{Connection, ConnectionError, Received};
 use dsm_net::launch::Status;
 use dsm_net::rendezvous::Met;
+use looks::Looks;
 use rustix::event::epoll;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -31,11 +34,13 @@ pub(super) struct Peers {
     epoll: Arc<OwnedFd>,
     mender: Option<Mender>,
     supervisor: Option<Arc<Supervisor>>,
+    looks: Looks,
 }
 
 #[derive(Debug)]
 struct Link {
     connection: Connection,
+    pulse: Pulse,
     /// How many sockets it had before this one, whose events may still come.
     before: u32,
     /// It was lost, and nothing has come through the next socket yet.
@@ -73,12 +78,14 @@ impl Peers {
         mender: Option<Mender>,
         supervisor: Option<Arc<Supervisor>>,
     ) -> Result<Self, Fatal> {
-        let link = |connection| Link { connection, before: 0, loss: None };
+        let pulse = Pulse::default;
+        let link = |connection| Link { connection, pulse: pulse(), before: 0, loss: None };
         let links: BTreeMap<_, _> =
             connections.into_iter().map(|(rank, connection)| (rank, link(connection))).collect();
         links.iter().try_for_each(|(rank, link)| link.begin_watch(*rank, epoll))?;
         let (queued, epoll) = (BTreeSet::new(), Arc::clone(epoll));
-        Ok(Self { own, links, queued, epoll, mender, supervisor })
+        let looks = Looks::default();
+        Ok(Self { own, links, queued, epoll, mender, supervisor, looks })
     }
 
     /// Whose event this is; nobody's if it is of a socket that was given up.
@@ -120,8 +127,12 @@ impl Peers {
         }
         match next_message(&mut link.connection, region, awaits) {
             Ok(arrival) => {
+                let is_asked = link.connection.is_asked();
                 if link.loss.is_some() {
                     self.tell_resumed(from);
+                }
+                if is_asked {
+                    self.answer(from)?;
                 }
                 Ok(arrival)
             }
@@ -139,6 +150,7 @@ impl Peers {
         region: &Region,
     ) -> Result<u64, Fatal> {
         let Some(Link { connection, .. }) = self.links.get_mut(&to) else { return Err(closed(to)) };
+        self.looks.is_wanted = true;
         let was_blocked = connection.is_blocked();
         let sent = match message.attached_page() {
             None => {

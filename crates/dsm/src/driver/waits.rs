@@ -1,7 +1,7 @@
 //! What the threads of this rank wait for, for people who ask the launcher.
 
-use super::Driver;
 use super::deeds::WORD_BYTES;
+use super::{Driver, Look};
 use crate::calls::Open;
 use crate::fatal::Fatal;
 use crate::locks;
@@ -36,6 +36,11 @@ impl Driver {
             }
             Question::TellLong { after_ms } => {
                 self.watch.begin(Duration::from_millis(after_ms.into()), Instant::now());
+                Ok(())
+            }
+            Question::Unheard => {
+                self.unread.extend(self.peers.all_unread());
+                self.look = Look::Asked;
                 Ok(())
             }
         }

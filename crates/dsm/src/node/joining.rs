@@ -271,7 +271,12 @@ fn meet(
         remind_after: REMIND_AFTER,
         give_up_after: settings.join_timeout,
     };
-    let met = rendezvous.meet(&waiting, |notice| tell(found.rank, &hosts(found), notice))?;
+    let met = rendezvous.meet(&waiting, |notice| match notice {
+        Notice::Unmet { ranks, is_besieged } => {
+            found.tell(&Status::Unmet { ranks: ranks.to_vec(), is_besieged });
+        }
+        notice => tell(found.rank, &hosts(found), notice),
+    })?;
     let limits = Limits { space, page_bytes: hello.page_bytes };
     let connections = met.into_iter().map(|(rank, Met { stream, cipher, .. })| {
         let connection = Connection::new(stream, cipher, limits);
@@ -317,6 +322,8 @@ fn tell(own: Rank, hosts: &[String], notice: Notice<'_>) {
         Notice::Called { rank } => {
             format!("dsm: rank {own}: rank {rank} ({}) connects again\n", host_of(rank))
         }
+        // The launcher is told, who asks the others.
+        Notice::Unmet { .. } => return,
         Notice::TurnedAway { count, last } => {
             let connections = if count == 1 { "connection" } else { "connections" };
             format!(

@@ -3,6 +3,8 @@
 use super::inquiry::Inquiry;
 use super::{Stage, Waits, seconds};
 use dsm_net::launch::{self, Awaited, Holder, Wait};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 impl Waits {
@@ -20,10 +22,7 @@ impl Waits {
             Stage::NotStarted => "is not started yet".to_owned(),
             Stage::Outside => format!("has run for {lasted} without dsm_init{stop}"),
             Stage::Joining => {
-                let missing = self.below(Stage::Joining);
-                let whom =
-                    if missing.is_empty() { "connections".into() } else { self.list(&missing) };
-                format!("has waited {lasted} in dsm_init for {whom}{stop}")
+                format!("has waited {lasted} in dsm_init for {}{stop}", self.absent(&[rank]))
             }
             Stage::Joined => match inquiry.waits.get(&rank) {
                 Some(answer) => return self.explain_waits(inquiry, rank, answer, now),
@@ -106,6 +105,23 @@ impl Waits {
             return "no other rank: all are there".into();
         }
         self.list(&missing)
+    }
+
+    /// For whom these ranks wait in `dsm_init`: those that are not there, or else those that they do not reach.
+    pub(super) fn absent(&self, ranks: &[u16]) -> String {
+        let missing = self.below(Stage::Joining);
+        if !missing.is_empty() {
+            return self.list(&missing);
+        }
+        let states = ranks.iter().map(|rank| &self.ranks[usize::from(*rank)]);
+        let unmet = states.flat_map(|state| &state.unmet);
+        let unmet: BTreeMap<u16, SocketAddr> = unmet.map(|it| (it.rank, it.address)).collect();
+        if unmet.is_empty() {
+            return "connections".to_owned();
+        }
+        let name = |(rank, address)| format!("{} at {address}", self.name(rank));
+        let names = unmet.into_iter().map(name).collect();
+        format!("connections with {}", shorten(names, MAX_NAMES, "more").join(", "))
     }
 
     pub(super) fn list(&self, ranks: &[u16]) -> String {

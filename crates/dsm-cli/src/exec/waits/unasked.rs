@@ -157,8 +157,8 @@ impl Waits {
     fn tell_group(&self, inquiry: &Inquiry, group: &Group, cause: &Cause, now: Instant) -> String {
         let what = match group.example {
             None => {
-                let missing = self.below(Stage::Joining);
-                format!("in dsm_init for {}", self.list(&missing))
+                let ranks: Vec<u16> = group.ranks.iter().copied().collect();
+                format!("in dsm_init for {}", self.absent(&ranks))
             }
             Some((_, Awaited::Barrier)) => {
                 format!(
