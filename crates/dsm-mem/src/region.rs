@@ -250,14 +250,18 @@ impl Region {
         })
     }
 
-    /// Appends a page's bytes as the service view has them.
+    /// Appends a page's bytes as the service view has them. No thread of the program may store to it meanwhile.
     pub fn copy_page(&self, page: PageId, into: &mut Vec<u8>) {
-        let begin = into.len();
-        into.resize(begin + self.page_bytes, 0);
-        let (places, _) = into[begin..].as_chunks_mut();
-        for (place, word) in places.iter_mut().zip(self.service_words(page)) {
-            *place = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
+        let from = self.service.at(self.offset_of(page), self.page_bytes);
+        into.reserve(self.page_bytes);
+        let end = into.len() + self.page_bytes;
+        let place = into.spare_capacity_mut().as_mut_ptr();
+        // SAFETY: `from` is valid for reads of a page, inside the service view, which stays mapped while `self` is
+        // borrowed; `place` is valid for writes of as many bytes, which were reserved. The one is a mapping of its own,
+        // the other of the allocator. That memory is only accessed by atomics, copies like this one and system calls.
+        unsafe { std::ptr::copy_nonoverlapping(from, place.cast(), self.page_bytes) };
+        // SAFETY: so many bytes were reserved, and are initialised by the copy.
+        unsafe { into.set_len(end) };
     }
 
     /// A part of the application view as atomic integers: `len` of them from the byte at

@@ -540,7 +540,7 @@ const SILENCES: [Errno; 5] =
 /// After so many bytes the next message goes with an acknowledgement.
 const ACKNOWLEDGE_WITH_OTHERS: u64 = 64 << 10;
 /// After so many it goes alone: there is no message to go with.
-const ACKNOWLEDGE_ALONE: u64 = 2 * ACKNOWLEDGE_WITH_OTHERS;
+const ACKNOWLEDGE_ALONE: u64 = 8 * ACKNOWLEDGE_WITH_OTHERS;
 /// The connection was idle for so long, or the last question had no answer for so long.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// The most that the kernel takes.

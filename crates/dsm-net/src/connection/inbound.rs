@@ -139,7 +139,7 @@ impl Buffer {
 }
 
 /// As many pages as come with one system call while a thread walks through memory.
-const PLAIN_BYTES: usize = 128 << 10;
+const PLAIN_BYTES: usize = 256 << 10;
 /// A few records, more than one in any case.
 const SEALED_BYTES: usize = 2 * (LENGTH_BYTES + MAX_CIPHERTEXT);
 /// What those hold, behind less than a header.

@@ -150,6 +150,6 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 /// Acknowledged bytes at the front that are worth moving the rest for.
 const COMPACT_AT: usize = 64 << 10;
 /// What an idle connection keeps of the memory that it once needed.
-const CAPACITY_KEPT: usize = 256 << 10;
+const CAPACITY_KEPT: usize = 1 << 20;
 /// Records that are made before the socket is asked to take them.
 const SEALED_AT_ONCE: usize = 64 << 10;
