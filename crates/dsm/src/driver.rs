@@ -314,9 +314,11 @@ impl Driver {
     }
 
     fn end_holds(&mut self) -> Result<(), Fatal> {
-        while let Some(page) =
-            self.holds.next_end().and_then(|_| self.holds.pop_ended(Instant::now()))
-        {
+        if self.holds.next_end().is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        while let Some(page) = self.holds.pop_ended(now) {
             self.handle(Input::HoldOver { page })?;
         }
         Ok(())

@@ -33,7 +33,7 @@ impl Burst {
     }
 
     fn is_full(&self) -> bool {
-        self.sends.len().max(self.opens.len()) >= PAGES
+        self.sends.len() >= SENDS || self.opens.len() >= OPENS
     }
 }
 
@@ -163,5 +163,7 @@ pub(super) enum When {
     Soon,
 }
 
-/// As many as a connection takes with one call while a thread waits for the first of them.
-const PAGES: usize = 16;
+/// Few enough that the other rank begins with the first while the last are copied.
+const SENDS: usize = 32;
+/// As many as one call reads from a connection.
+const OPENS: usize = 64;

@@ -1,5 +1,6 @@
 use dsm_core::{PageId, Rank};
 use dsm_mem::ThreadId;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The minimum hold times that run.
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Holds {
     time: Duration,
     running: Vec<Running>,
+    /// Pages whose hold was over when it began, because nobody stopped for them, and since when the first is one.
+    over: VecDeque<PageId>,
+    over_since: Option<Instant>,
     doublings: u32,
     draws: u64,
 }
@@ -35,17 +39,20 @@ impl Holds {
     pub(crate) fn new(time: Duration, rank: Rank) -> Self {
         // Ranks must not draw alike; that is all the seed is for.
         let draws = u64::from(rank.0) << 32;
-        Self { time, running: Vec::new(), doublings: 0, draws }
+        let (running, over) = (Vec::new(), VecDeque::new());
+        Self { time, running, over, over_since: None, doublings: 0, draws }
     }
 
     /// A page was granted and these threads resumed.
     pub(crate) fn start(&mut self, page: PageId, threads: Vec<ThreadId>) {
         self.running.retain(|hold| hold.page != page);
-        let resumed = Instant::now();
         if threads.is_empty() {
             // Nobody stopped for it: it came with a lock, or was fetched ahead.
-            return self.keep(page, resumed);
+            self.over.push_back(page);
+            self.over_since.get_or_insert_with(Instant::now);
+            return;
         }
+        let resumed = Instant::now();
         let longest = self.time * (LONGEST << self.doublings);
         let at_most = resumed + longest + longest.mul_f64(self.draw());
         let stopped = Vec::new();
@@ -55,10 +62,8 @@ impl Holds {
     /// A page is kept for the thread that has the lock it comes with.
     pub(crate) fn pin(&mut self, page: PageId) {
         self.running.retain(|hold| hold.page != page);
-        self.keep(page, Instant::now() + self.time * PINNED);
-    }
-
-    fn keep(&mut self, page: PageId, until: Instant) {
+        self.over.retain(|other| *other != page);
+        let until = Instant::now() + self.time * PINNED;
         let (threads, stopped) = (Vec::new(), Vec::new());
         self.running.push(Running {
             page,
@@ -92,11 +97,15 @@ impl Holds {
 
     /// When the first hold ends, if nothing else happens.
     pub(crate) fn next_end(&self) -> Option<Instant> {
-        self.running.iter().map(|hold| hold.end(self.time)).min()
+        self.over_since.or_else(|| self.running.iter().map(|hold| hold.end(self.time)).min())
     }
 
     /// A page whose hold time is over.
     pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<PageId> {
+        if let Some(page) = self.over.pop_front() {
+            return Some(page);
+        }
+        self.over_since = None;
         let at = self.running.iter().position(|hold| hold.end(self.time) <= now)?;
         let hold = self.running.remove(at);
         self.doublings = if hold.is_extended() && hold.at_most <= now {

@@ -1,6 +1,6 @@
 use super::Driver;
 use crate::fatal::Fatal;
-use dsm_core::{Access, Call, CallId, Input, PageId};
+use dsm_core::{Access, Input, PageId};
 use dsm_mem::Fault;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -63,8 +63,8 @@ impl Driver {
 
     fn ask_for(&mut self, page: PageId, access: Access) -> Result<(), Fatal> {
         self.prefetches.begin(page);
-        let call = Call::Prefetch { first: page, pages: 1, access };
-        self.handle(Input::Call { id: CallId(u64::MAX), call })
+        // To the engine it is a fault, of which only this driver knows that nobody waits for it.
+        self.handle(Input::Fault { page, access })
     }
 }
 
@@ -102,5 +102,5 @@ impl Prefetches {
 }
 
 const AT_ONCE: usize = 32;
-const AT_ONCE_OF_STREAMS: usize = 64;
+const AT_ONCE_OF_STREAMS: usize = 128;
 const MOST_RANGES: usize = 1024;

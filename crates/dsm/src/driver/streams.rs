@@ -56,12 +56,16 @@ enum Mark {
 
 /// Pages that other ranks took a short time ago. A newer one may push an older one out.
 #[derive(Debug)]
-struct Lost(Vec<Option<(PageId, Instant)>>);
+struct Lost {
+    slots: Vec<Option<(PageId, Instant)>>,
+    /// When the last of them was.
+    newest: Option<Instant>,
+}
 
 impl Streams {
     /// For a region of so many pages.
     pub(super) fn new(pages: u64) -> Self {
-        let lost = Lost(vec![None; LOST]);
+        let lost = Lost { slots: vec![None; LOST], newest: None };
         Self { pages, streams: Vec::new(), closed: BTreeMap::new(), lost, faults: 0 }
     }
 
@@ -288,17 +292,21 @@ impl Stream {
 
 impl Lost {
     fn note(&mut self, page: PageId, now: Instant) {
+        self.newest = Some(now);
         *self.slot(page) = Some((page, now));
     }
 
     fn has(&mut self, page: PageId, now: Instant) -> bool {
-        self.slot(page).is_some_and(|(lost, at)| lost == page && now < at + FOUGHT_OVER)
+        // Mostly nobody took anything, and the slots are not in the processor's cache.
+        let is_recent = self.newest.is_some_and(|newest| now < newest + FOUGHT_OVER);
+        is_recent
+            && self.slot(page).is_some_and(|(lost, at)| lost == page && now < at + FOUGHT_OVER)
     }
 
     fn slot(&mut self, page: PageId) -> &mut Option<(PageId, Instant)> {
-        let slots = self.0.len() as u64;
+        let slots = self.slots.len() as u64;
         let at = usize::try_from(page.0 % slots).expect("less than a length");
-        &mut self.0[at]
+        &mut self.slots[at]
     }
 }
 
