@@ -152,17 +152,27 @@ mod tests {
     fn jobs_that_measure_the_same_give_one_row_of_medians() {
         let mut collected = Collected::default();
         for value in [30.0, 10.0, 20.0] {
-            let readings = vec![Reading::new(Line::Random, value)];
+            let readings = vec![
+                Reading::new(Line::Random, value),
+                Reading::new(Line::RandomWithoutPrefetch, value / 2.0),
+                Reading::new(Line::Scan, value * 10.0),
+            ];
             collected.take(&job(Suite::Streams, None), readings, Duration::ZERO);
-            let readings = vec![Reading::new(Line::Random, value / 2.0)];
+            let readings = vec![Reading::new(Line::Scan, value)];
             collected.take(&job(Suite::Streams, Some(NO_PREFETCH)), readings, Duration::ZERO);
         }
         let rows = collected.rows();
         let found: Vec<_> = rows.iter().map(|row| (row.reading.line, row.reading.value)).collect();
-        assert_eq!(found, [(Line::Random, 20.0), (Line::RandomWithoutPrefetch, 10.0)]);
-        assert_eq!(rows[0].reading.ratio(), Some(2.0));
-        assert_eq!(rows[0].is_met(), Some(false));
-        assert_eq!(rows[1].is_met(), None);
+        let expected = [
+            (Line::Scan, 200.0),
+            (Line::ScanWithoutPrefetch, 20.0),
+            (Line::Random, 20.0),
+            (Line::RandomWithoutPrefetch, 10.0),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(rows[2].reading.ratio(), Some(2.0));
+        assert_eq!(rows[2].is_met(), Some(false));
+        assert_eq!(rows[3].is_met(), None);
     }
 
     #[test]

@@ -77,7 +77,12 @@ impl Plan {
                 continue;
             }
             let last = self.jobs.last().filter(|job| job.spec.suite == Suite::Streams).cloned();
-            self.jobs.extend(last.map(|job| Job { setting: Some(NO_PREFETCH), ..job }));
+            let Some(Job { mut spec, ranks, size, .. }) = last else { continue };
+            // Accesses at random are so alike that both kinds take turns in one job.
+            spec.lines.retain(|line| *line == Line::Scan || *line == Line::ScanWithoutPrefetch);
+            if !spec.lines.is_empty() {
+                self.jobs.push(Job { spec, ranks, size, setting: Some(NO_PREFETCH) });
+            }
         }
     }
 
@@ -118,7 +123,6 @@ impl Plan {
 pub(crate) fn without_prefetch(line: Line) -> Line {
     match line {
         Line::Scan => Line::ScanWithoutPrefetch,
-        Line::Random => Line::RandomWithoutPrefetch,
         line => line,
     }
 }

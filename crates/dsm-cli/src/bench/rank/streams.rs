@@ -8,6 +8,7 @@ use super::link::Link;
 use super::operation::timed;
 use super::settled::Settled;
 use super::{Outcome, progress, tell};
+use std::env;
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -27,13 +28,21 @@ pub(super) fn assist(ground: &Ground<'_>, line: Line, sample: u32) {
 
 /// Measures on rank 0.
 pub(super) fn measure(ground: &Ground<'_>, spec: &Spec, links: &mut [Link]) -> Outcome {
-    let per_page = ground.words_per_page();
     let bytes = SCAN_PAGES * ground.node.page_bytes();
     let kib = u32::try_from(bytes / 1024)?;
     let mut buffer = vec![0; BUFFER_BYTES];
-    let [mut streams, mut scans, mut randoms, mut trips] = [const { Vec::new() }; 4];
+    let [mut streams, mut scans] = [const { Vec::new() }; 2];
     let [mut messages, mut sent] = [const { Vec::new() }; 2];
+    let mut random = Randoms::default();
+    let is_random = spec.lines.iter().any(|line| RANDOM_LINES.contains(line));
     for round in 0..spec.rounds {
+        if is_random {
+            random.measure(ground, round, links)?;
+        }
+        if spec.lines.iter().all(|line| RANDOM_LINES.contains(line)) {
+            progress(round, spec.rounds)?;
+            continue;
+        }
         prepare(ground, Line::Scan, round, links)?;
         let_others_run();
         let link = links.first_mut().ok_or("no other rank")?;
@@ -45,18 +54,9 @@ pub(super) fn measure(ground: &Ground<'_>, spec: &Spec, links: &mut [Link]) -> O
             messages.push(messages_sent / SCAN_PAGES as f64);
             sent.push(bytes_sent / SCAN_PAGES as f64);
         }
-        prepare(ground, Line::Random, round, links)?;
-        for (at, page) in shuffled(round).into_iter().enumerate() {
-            if at % BETWEEN_TRIPS == 0 {
-                let_others_run();
-                trips.push(links.first_mut().ok_or("no other rank")?.trip()?);
-            }
-            let word = &ground.random()[page * per_page];
-            randoms.push(timed(|| expect(word, round))?);
-        }
         progress(round, spec.rounds)?;
     }
-    let (stream, round_trip) = (quantile(&mut streams, 50), quantile(&mut trips, 50));
+    let stream = quantile(&mut streams, 50);
     tell(Reading::of(Line::Tcp, &mut streams).map(without_tail))?;
     tell(Reading::of(Line::Scan, &mut scans).map(|reading| Reading {
         reference: stream,
@@ -64,8 +64,47 @@ pub(super) fn measure(ground: &Ground<'_>, spec: &Spec, links: &mut [Link]) -> O
         bytes: Count::of(&sent),
         ..without_tail(reading)
     }))?;
-    let random = Reading::of(Line::Random, &mut randoms);
-    tell(random.map(|reading| Reading { reference: round_trip, round_trip, ..reading }))
+    random.tell()
+}
+
+/// Accesses at random, with prefetching and without in turns.
+#[derive(Default)]
+struct Randoms {
+    with: Vec<f64>,
+    without: Vec<f64>,
+    trips: Vec<f64>,
+}
+
+impl Randoms {
+    fn measure(&mut self, ground: &Ground<'_>, round: u32, links: &mut [Link]) -> Outcome {
+        let configured = env::var("DSM_PREFETCH").ok().and_then(|pages| pages.parse().ok());
+        let limit = configured.unwrap_or(u8::MAX);
+        prepare(ground, Line::Random, round, links)?;
+        let pages = shuffled(round);
+        for (block, pages) in (round..).zip(pages.chunks(BLOCK)) {
+            // Both are the first of a round equally often.
+            let prefetches = block % 2 == 0;
+            ground.node.limit_prefetch(if prefetches { limit } else { 0 });
+            let_others_run();
+            self.trips.push(links.first_mut().ok_or("no other rank")?.trip()?);
+            let times = if prefetches { &mut self.with } else { &mut self.without };
+            for page in pages {
+                let word = &ground.random()[page * ground.words_per_page()];
+                times.push(timed(|| expect(word, round))?);
+            }
+        }
+        ground.node.limit_prefetch(limit);
+        Ok(())
+    }
+
+    fn tell(mut self) -> Outcome {
+        let round_trip = quantile(&mut self.trips, 50);
+        for (line, times) in RANDOM_LINES.into_iter().zip([&mut self.with, &mut self.without]) {
+            let reading = Reading::of(line, times);
+            tell(reading.map(|reading| Reading { reference: round_trip, round_trip, ..reading }))?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads every word of the stretch.
@@ -102,5 +141,7 @@ fn megabytes_per_s(bytes: usize, us: f64) -> f64 {
 }
 
 const BUFFER_BYTES: usize = 1 << 20;
-const BETWEEN_TRIPS: usize = 16;
+const RANDOM_LINES: [Line; 2] = [Line::Random, Line::RandomWithoutPrefetch];
+/// Accesses after each round trip.
+const BLOCK: usize = 16;
 const SEEDS: u32 = 1 << 12;
