@@ -104,6 +104,90 @@ fn one_that_comes_late_is_met_and_strangers_are_not() {
     });
 }
 
+/// Waits until the rank listens again.
+fn call(job: &Job, rank: usize) -> TcpStream {
+    loop {
+        match TcpStream::connect(job.addresses[rank]) {
+            Ok(stream) => return stream,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
+        }
+    }
+}
+
+/// How many connections the rank turns away while it meets rank 1 again, which comes after `strangers` have.
+fn turned_away(strangers: impl FnOnce(&Job) -> Vec<TcpStream>) -> u64 {
+    let job = Job::new(2);
+    let mut ranks = met(&job);
+    let [(zero, _), (one, _)] = &mut ranks[..] else { unreachable!() };
+    thread::scope(|scope| {
+        let zero = scope.spawn(|| {
+            let (lost, give_up_at) = (BTreeMap::from([(Rank(1), 0)]), Instant::now() + DEADLINE);
+            let mut turned_away = 0;
+            let tell = |notice: Notice<'_>| {
+                if let Notice::TurnedAway { count, .. } = notice {
+                    turned_away += count;
+                }
+            };
+            zero.meet_again(&lost, give_up_at, None, |_, _| (), tell).unwrap();
+            turned_away
+        });
+        let held = strangers(&job);
+        again(one, &[(0, 0)], DEADLINE).1.unwrap();
+        let turned_away = zero.join().unwrap();
+        held.iter().for_each(|stranger| assert_eq!(answer(stranger), b""));
+        turned_away
+    })
+}
+
+#[test]
+fn ranks_whose_connections_are_lost_again_and_again_are_no_strangers() {
+    // Each was connected, and reset before it said a word, or waits for its word to come.
+    let silent = |job: &Job| {
+        for _ in 0..20 {
+            let lost = call(job, 0);
+            rustix::net::sockopt::set_socket_linger(&lost, Some(Duration::ZERO)).unwrap();
+        }
+        (0..5).map(|_| call(job, 0)).collect()
+    };
+    assert_eq!(turned_away(silent), 0);
+    let with_strangers = |job: &Job| {
+        let strangers: Vec<_> = [&b"GET / HTTP/1.1"[..], &[7; 64], &[0; 3]]
+            .into_iter()
+            .map(|said| {
+                let stranger = call(job, 0);
+                std::io::Write::write_all(&mut &stranger, said).unwrap();
+                stranger
+            })
+            .collect();
+        strangers.into_iter().chain(silent(job)).collect()
+    };
+    assert_eq!(turned_away(with_strangers), 3);
+}
+
+#[test]
+fn who_says_a_byte_a_second_is_cut_off_after_three() {
+    let slow = |job: &Job| {
+        let mut slow = call(job, 0);
+        slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let (_, first) = job.first(1, 0, 1 << 20);
+        let began = Instant::now();
+        for byte in first {
+            let heard = std::io::Write::write_all(&mut slow, &[byte])
+                .and_then(|()| std::io::Read::read(&mut slow, &mut [0]));
+            match heard {
+                Ok(0) => break,
+                Ok(_) => panic!("it was answered"),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                Err(_) => break,
+            }
+        }
+        let held = began.elapsed().as_secs_f64();
+        assert!((2.9..8.0).contains(&held), "held for {held} s");
+        Vec::new()
+    };
+    assert_eq!(turned_away(slow), 1);
+}
+
 #[test]
 fn what_was_said_before_is_not_taken_again() {
     let job = Job::new(2);

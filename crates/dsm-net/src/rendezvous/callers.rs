@@ -10,7 +10,7 @@ use dsm_core::Rank;
 use dsm_core::wire::{HELLO_BYTES, Hello, HelloError, Secrecy};
 use rustix::io::Errno;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Whoever connected, and has not shown its key yet.
@@ -50,9 +50,53 @@ impl Meeting<'_> {
                 let first = *first;
                 self.answer(caller, &first)?;
             }
-            Err(_) => self.turn_away(caller.address),
+            Err(_) => self.on_unheard(&caller),
         }
         Ok(None)
+    }
+
+    /// Whoever waits when the meeting is over. A rank may, whose loss is not known here: it calls again.
+    pub(super) fn part_from(&mut self, mut caller: Caller) {
+        // What has come meanwhile counts.
+        match caller.first.read(&caller.stream) {
+            Ok(Some(first)) => {
+                let first = *first;
+                if !self.is_of_a_rank(&first) {
+                    self.turn_away(caller.address);
+                }
+            }
+            Ok(None) | Err(_) => self.on_unheard(&caller),
+        }
+    }
+
+    /// Its connection, or the meeting, is over before its first message was complete. Where connections are lost
+    /// again and again, one without a word may be of a rank: then it is not told of as a stranger's.
+    fn on_unheard(&mut self, caller: &Caller) {
+        let may_be_of_a_rank = self.terms.occasion == Occasion::Again
+            && caller.first.is_empty()
+            && self.is_where_a_higher_rank_is(caller.address.ip());
+        if !may_be_of_a_rank {
+            self.turn_away(caller.address);
+        }
+    }
+
+    fn is_where_a_higher_rank_is(&self, address: IpAddr) -> bool {
+        let party = &self.rendezvous.party;
+        let higher = party.addresses.iter().skip(usize::from(party.hello.from.0) + 1);
+        // A rank may connect from another loopback address than the one at which it listens.
+        let is_there = |it: &SocketAddr| {
+            it.ip() == address || (it.ip().is_loopback() && address.is_loopback())
+        };
+        higher.into_iter().any(is_there)
+    }
+
+    fn is_of_a_rank(&self, first: &[u8; FIRST_BYTES]) -> bool {
+        let first = First::read(first).filter(|first| self.may_be_of_a_rank(first));
+        first.is_some_and(|first| {
+            let rank = first.preamble().from;
+            let ours = self.rendezvous.hello_to(rank, 0);
+            first.answer(self.rendezvous.party.keys.with(rank), &ours.encode()).is_ok()
+        })
     }
 
     /// Not a byte is sent before the first message is found to be the rank's it says it comes from, and new.

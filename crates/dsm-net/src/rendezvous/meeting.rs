@@ -96,7 +96,7 @@ impl<'a> Meeting<'a> {
     pub(super) fn hold(mut self) -> Result<(), RendezvousError> {
         let held = self.run();
         let callers = std::mem::take(&mut self.callers);
-        callers.into_iter().for_each(|caller| self.turn_away(caller.address));
+        callers.into_iter().for_each(|caller| self.part_from(caller));
         self.rendezvous.strangers.rest().into_iter().for_each(&mut *self.tell);
         held
     }

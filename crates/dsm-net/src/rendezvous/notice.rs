@@ -26,7 +26,8 @@ pub enum Notice<'a> {
         /// Strangers were turned away a short time ago.
         is_besieged: bool,
     },
-    /// Connections of others were closed without a byte. Said at most once a minute, and at the end.
+    /// Connections of others were closed without a byte. Said at most once a minute, and at the end. Those that ended
+    /// without a word, while a lost connection was made again, and came from where a rank is, are not among them.
     TurnedAway {
         /// How many, since the last time.
         count: u64,
