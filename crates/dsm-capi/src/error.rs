@@ -166,7 +166,7 @@ fn of_join(error: &JoinError) -> c_int {
     match error {
         JoinError::Again => EALREADY,
         JoinError::Setting(_) => EINVAL,
-        JoinError::Region(_) => ENOMEM,
+        JoinError::Region(_) | JoinError::Room { .. } => ENOMEM,
         JoinError::Descriptors { .. } => EMFILE,
         JoinError::Faults(_) | JoinError::Foreign(_) => ENOTSUP,
         JoinError::Rendezvous(RendezvousError::Missing { .. })

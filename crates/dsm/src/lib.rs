@@ -85,6 +85,7 @@ mod locks;
 mod node;
 mod parker;
 mod pr204;
+mod room;
 mod service;
 mod settings;
 mod supervisor;

@@ -76,6 +76,20 @@ pub enum JoinError {
         /// The most it may have.
         limit: u64,
     },
+    /// A limit on this process leaves no room for the runtime.
+    #[error(
+        "the runtime needs {needed} {what} with what is there, and the limit is {limit} ({by})"
+    )]
+    Room {
+        /// Of what there is too little.
+        what: &'static str,
+        /// How much is enough.
+        needed: u64,
+        /// How much there may be.
+        limit: u64,
+        /// What sets the limit.
+        by: &'static str,
+    },
     /// The kernel refused something.
     #[error("cannot {operation}: {source}")]
     System {
@@ -287,7 +301,7 @@ impl JoinError {
         match self {
             Self::System { source, .. } if lacks(source) => 71,
             Self::Again | Self::System { .. } => 70,
-            Self::Region(_) | Self::Faults(_) | Self::Descriptors { .. } => 71,
+            Self::Region(_) | Self::Faults(_) | Self::Descriptors { .. } | Self::Room { .. } => 71,
             Self::Setting(_)
             | Self::Foreign(_)
             | Self::Rendezvous(RendezvousError::Refused { .. }) => 78,

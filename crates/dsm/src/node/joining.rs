@@ -12,6 +12,7 @@ use crate::heap::Arena;
 use crate::launch::Found;
 use crate::locks::Locks;
 use crate::pr204::{self, Foreign};
+use crate::room;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::supervisor::Supervisor;
@@ -71,6 +72,10 @@ impl Node {
         settings.check_key(found.key.is_some())?;
         found.announce(settings.peer);
         descriptors::provide(found.nodes.len())?;
+        // A job of one rank needs no threads.
+        if found.nodes.len() > 1 {
+            room::check(settings.bytes.saturating_add(settings.heap_bytes))?;
+        }
         if let Some(profile) = pr204::profile_of(settings.peer, found.nodes.len())? {
             return Self::join_foreign(settings, profile, found);
         }
@@ -339,7 +344,10 @@ fn tell(own: Rank, hosts: &[String], notice: Notice<'_>) {
 /// Why there is no driver.
 fn not_started(fatal: Fatal) -> JoinError {
     match fatal {
-        Fatal::System { operation, source } => JoinError::System { operation, source },
+        // Others may have come since the limits were looked at.
+        Fatal::System { source, .. } => {
+            room::for_threads().err().unwrap_or_else(|| system("start the driver")(source))
+        }
         fatal => system("start the driver thread")(io::Error::other(fatal.to_string())),
     }
 }
