@@ -1,5 +1,6 @@
 //! Reading, writing and waiting without ever being stuck on one descriptor.
 
+use dsm_net::wipe;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -7,7 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Bytes on their way to a descriptor that may not take them yet.
+/// Bytes on their way to a descriptor that may not take them yet. It leaves none behind in memory: a job's key
+/// may be among them.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     chunks: VecDeque<Vec<u8>>,
@@ -56,10 +58,17 @@ impl Outbox {
     fn advance(&mut self, count: usize) {
         self.bytes -= count;
         self.sent_of_first += count;
-        if self.chunks.front().is_some_and(|first| first.len() == self.sent_of_first) {
-            self.chunks.pop_front();
+        let sent = self.sent_of_first;
+        if let Some(mut first) = self.chunks.pop_front_if(|first| first.len() == sent) {
+            wipe::bytes(&mut first);
             self.sent_of_first = 0;
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.chunks.iter_mut().for_each(|chunk| wipe::bytes(chunk));
     }
 }
 

@@ -102,8 +102,12 @@ fn answers() -> impl Iterator<Item = Answer> {
 fn launch_frames() -> Vec<Vec<u8>> {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let node = Node { host: "node1".into(), address: SocketAddr::new(address, 4242) };
-    let job =
-        Job { id: JobId(7), key: Some(JobKey([1; 32])), rank: 0, nodes: vec![node.clone(), node] };
+    let job = Job {
+        id: JobId(7),
+        key: Some(JobKey::new([1; 32])),
+        rank: 0,
+        nodes: vec![node.clone(), node],
+    };
     let lost = Status::ContactLost { rank: 1, cause: "it closed the connection".into() };
     let output = Report::Output { stream: Stream::Stderr, bytes: b"hello\n".to_vec() };
     [

@@ -33,9 +33,34 @@ pub enum FrameError {
 /// If the message is over [`MAX_BODY`]: callers bound what they put into a message.
 #[must_use]
 pub fn encode(message: &impl Serialize) -> Vec<u8> {
-    let frame = postcard::to_extend(message, vec![0; LENGTH_BYTES])
+    let frame = postcard::to_extend(message, Growing(vec![0; LENGTH_BYTES]))
         .expect("launch messages have an encoding");
-    finish(frame)
+    finish(frame.0)
+}
+
+/// Bytes that leave none behind where they have grown out of: a job's key may be among them.
+struct Growing(Vec<u8>);
+
+impl Growing {
+    fn make_room(&mut self, more: usize) {
+        let needed = self.0.len() + more;
+        if needed > self.0.capacity() {
+            let mut grown = Vec::with_capacity(needed.next_power_of_two());
+            grown.extend_from_slice(&self.0);
+            wipe::bytes(&mut std::mem::replace(&mut self.0, grown));
+        }
+    }
+}
+
+impl Extend<u8> for Growing {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        let bytes = bytes.into_iter();
+        self.make_room(bytes.size_hint().0);
+        for byte in bytes {
+            self.make_room(1);
+            self.0.push(byte);
+        }
+    }
 }
 
 fn finish(mut frame: Vec<u8>) -> Vec<u8> {
@@ -85,7 +110,9 @@ impl Decoder {
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let message = postcard::from_bytes(body)
             .map_err(|source| FrameError::Malformed { length, source })?;
-        self.start += LENGTH_BYTES + length;
+        let end = self.start + LENGTH_BYTES + length;
+        wipe::bytes(&mut self.bytes[self.start..end]);
+        self.start = end;
         Ok(Some(message))
     }
 

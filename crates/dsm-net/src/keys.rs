@@ -60,7 +60,7 @@ impl PairKeys {
 fn derive_one(job: JobId, key: &JobKey, own: Rank, peer: Rank, pair_key: &mut [u8]) {
     let (lower, higher) = (own.min(peer), own.max(peer));
     let info = [PURPOSE, &job.0.to_le_bytes()[..], &lower.0.to_le_bytes(), &higher.0.to_le_bytes()];
-    let extracted = Salt::new(HKDF_SHA256, &[]).extract(&key.0);
+    let extracted = Salt::new(HKDF_SHA256, &[]).extract(key.bytes());
     let expanded = extracted.expand(&info, PairKeyLength);
     expanded.and_then(|key| key.fill(pair_key)).expect("HKDF gives more than one key");
 }
@@ -88,7 +88,7 @@ mod tests {
 
     fn keys(job: u64, key: u8, own: u16) -> PairKeys {
         let store = vec![0; 4 * KEY_BYTES];
-        PairKeys::derive(JobId(job), Some(&JobKey([key; 32])), Rank(own), 4, store)
+        PairKeys::derive(JobId(job), Some(&JobKey::new([key; 32])), Rank(own), 4, store)
     }
 
     #[test]

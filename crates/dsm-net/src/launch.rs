@@ -7,6 +7,7 @@
 //! Each message is one [frame](crate::frame). Arguments, directories and environment are bytes, never
 //! quoted for any shell.
 
+use crate::wipe;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -142,8 +143,10 @@ pub struct Node {
 pub struct JobId(pub u64);
 
 /// 256 bits from the kernel, known to the processes of one job only. Not shown by `Debug`.
+///
+/// They stay at one place, wherever this goes, and are overwritten there in the end.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobKey(pub [u8; 32]);
+pub struct JobKey(Box<[u8; 32]>);
 
 /// From a dsmwrap to dsmexec.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -363,6 +366,26 @@ pub struct Counts {
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012x}", self.0)
+    }
+}
+
+impl JobKey {
+    /// Takes the bytes for a key. The caller's own copy is the caller's affair.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Box::new(bytes))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Drop for JobKey {
+    fn drop(&mut self) {
+        wipe::bytes(&mut self.0[..]);
     }
 }
 

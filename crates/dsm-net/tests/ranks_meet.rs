@@ -67,7 +67,7 @@ fn what_follows_is_encrypted_where_it_is_to_be() {
 fn strangers_get_no_byte_and_keep_nobody_out() {
     let job = Job::new(2);
     let wrong_key = {
-        let keys = job.keys(1, Some(&JobKey([4; 32])));
+        let keys = job.keys(1, Some(&JobKey::new([4; 32])));
         let preamble = Preamble::new(Rank(1), Rank(0), 2, 1);
         Calling::begin(keys.with(Rank(0)), &preamble).unwrap().1
     };

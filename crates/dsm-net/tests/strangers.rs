@@ -90,7 +90,7 @@ fn a_first_message_said_again_or_elsewhere_is_not_answered() {
         let once = |from, to, nodes, attempt| {
             let preamble = Preamble::new(Rank(from), Rank(to), nodes, attempt);
             // With a key that rank 0 shares with somebody, whoever is meant.
-            let keys = job.keys(1, Some(&ranks::KEY));
+            let keys = job.keys(1, Some(&ranks::key()));
             answer(&job.call(0, &Calling::begin(keys.with(Rank(0)), &preamble).unwrap().1))
         };
         assert_eq!(once(0, 0, 3, 1), b"", "itself");

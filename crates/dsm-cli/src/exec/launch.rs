@@ -17,6 +17,7 @@ use crate::words;
 use dsm_net::launch::{
     Hello, Job, LaunchProfile, Node, Order, Report, Start, StartFailure, StartStep, VERSION,
 };
+use dsm_net::wipe;
 use signal_hook::consts::{SIGTSTP, SIGUSR1};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,8 +57,10 @@ pub(crate) fn prepare(crew: &mut Crew<'_>) -> Result<Vec<Task>, Stop> {
         crew.step(|| line.clone());
         crew.printer.record(line);
     }
-    let starts = starts(crew, &bound, profile).into_iter();
-    Ok(starts.map(|start| Task::Obey(Order::Start(Box::new(start)))).collect())
+    let starts = starts(crew, &bound, profile)?;
+    // The key was there.
+    wipe::stack();
+    Ok(starts)
 }
 
 /// A step that every rank has to take.
@@ -320,8 +323,12 @@ fn starts(
     crew: &Crew<'_>,
     bound: &BTreeMap<u16, SocketAddr>,
     profile: LaunchProfile,
-) -> Vec<Start> {
+) -> Result<Vec<Task>, Stop> {
     let plan = crew.plan;
+    let key = plan.draw_key().map_err(|error| {
+        let what = format!(" has no key: {error}");
+        Stop::Faults(vec![Fault { rank: 0, code: error.exit_code(), what }])
+    })?;
     let Times { dead_after, kill_after, explain_after, .. } = crew.times();
     let ms = |time: std::time::Duration| u32::try_from(time.as_millis()).expect("days fit");
     let nodes: Vec<_> = plan
@@ -330,7 +337,7 @@ fn starts(
         .map(|(host, address)| Node { host, address: *address })
         .collect();
     let start = |rank| Start {
-        job: Job { id: plan.job, key: plan.key.clone(), rank, nodes: nodes.clone() },
+        job: Job { id: plan.job, key: key.clone(), rank, nodes: nodes.clone() },
         program: plan.program.program.clone(),
         args: plan.args.clone(),
         environment: plan.program.environment.clone(),
@@ -342,7 +349,7 @@ fn starts(
         grace_ms: ms(kill_after),
         explain_after_ms: ms(explain_after),
     };
-    crew.ranks().map(start).collect()
+    Ok(crew.ranks().map(|rank| Task::Obey(Order::Start(Box::new(start(rank))))).collect())
 }
 
 /// Why a program was not started: the exit code, and the rest of a sentence about the rank.

@@ -5,6 +5,7 @@ use crate::nonblocking::{Arrival, Outbox, Wanted, read, wait};
 use crate::words;
 use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{Order, Report};
+use dsm_net::wipe;
 use rustix::event::PollFlags;
 use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -173,6 +174,8 @@ impl LinkThread {
                 Task::Tell(_) => unreachable!("dsm's own dsmwrap is told by orders"),
             }
         }
+        // A key may have been there.
+        wipe::stack();
         self.wish = self.wish.max(wish);
         if self.wish == Wish::Kill {
             self.kill();
@@ -359,8 +362,9 @@ impl LinkThread {
     }
 }
 
-/// dsmwrap gives dsmexec up after ten of these.
-const BEAT: Duration = Duration::from_secs(1);
+/// dsmwrap gives dsmexec up after fourteen of these. After a cut one more can arrive, with which its lease begins, and
+/// who does not heed SIGTERM has two seconds more: ten in all.
+const BEAT: Duration = Duration::from_millis(500);
 /// How long pipes are read that somebody holds after the process has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Read from standard error at once.

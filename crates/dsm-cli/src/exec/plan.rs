@@ -24,8 +24,6 @@ use thiserror::Error;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) job: JobId,
-    /// None if ranks may be in the job that cannot be told one.
-    pub(crate) key: Option<JobKey>,
     pub(crate) profiles: Profiles,
     pub(crate) ranks: Vec<PlannedRank>,
     pub(crate) program: Lookup,
@@ -126,7 +124,6 @@ impl Plan {
         let (program, args) = options.command.split_first().expect("clap requires a program");
         Ok(Self {
             job,
-            key: if profiles.has_key() { Some(JobKey(random()?)) } else { None },
             profiles,
             ranks: route(options, places, job, profiles, &environment)?,
             program: Lookup {
@@ -138,6 +135,15 @@ impl Plan {
             input,
             warnings,
         })
+    }
+
+    /// The key of the job, another one each time; none if ranks may be in the job that cannot be told one. It is
+    /// not kept here: who has told it to the ranks has no use for it.
+    ///
+    /// # Errors
+    /// If the kernel gives no random bytes.
+    pub(crate) fn draw_key(&self) -> Result<Option<JobKey>, PlanError> {
+        self.profiles.has_key().then(|| random().map(JobKey::new)).transpose()
     }
 
     pub(crate) fn hosts(&self) -> impl Iterator<Item = String> {
@@ -212,7 +218,7 @@ fn random<const N: usize>() -> Result<[u8; N], PlanError> {
     let mut bytes = [0; N];
     let flags = rustix::rand::GetRandomFlags::empty();
     rustix::rand::getrandom(&mut bytes[..], flags)
-        .map_err(|errno| PlanError::Own { what: "job's key", source: errno.into() })?;
+        .map_err(|errno| PlanError::Own { what: "job's number or key", source: errno.into() })?;
     Ok(bytes)
 }
 

@@ -17,7 +17,9 @@ pub(crate) fn describe<'a>(
     plan: &Plan,
     addresses: impl Iterator<Item = &'a SocketAddr>,
 ) -> Option<String> {
-    plan.key.as_ref()?;
+    if !plan.profiles.has_key() {
+        return None;
+    }
     let choice = chosen(&plan.program.environment);
     let (encrypted, all) = connections(choice, addresses.map(SocketAddr::ip));
     (all > 0).then(|| {

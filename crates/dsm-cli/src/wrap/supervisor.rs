@@ -7,6 +7,7 @@ use dsm_net::frame::{self, Decoder};
 use dsm_net::launch::{
     Hello, Lookup, Order, PREAMBLE, Question, Report, Start, StartFailure, StartStep, VERSION,
 };
+use dsm_net::wipe;
 use rustix::event::PollFlags;
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -136,6 +137,7 @@ impl Supervisor {
             Arrival::End => return self.on_orphaned(),
             Arrival::Bytes(bytes) => self.decoder.push(bytes),
         }
+        wipe::bytes(&mut buffer);
         self.heard_at = Instant::now();
         loop {
             match self.decoder.next_message() {
@@ -151,7 +153,12 @@ impl Supervisor {
         match order {
             Order::Bind(address) => self.bind(address),
             Order::Check(lookup) => self.check(&lookup),
-            Order::Start(start) => self.start(&start),
+            Order::Start(start) => {
+                self.start(&start);
+                drop(start);
+                // The key was there.
+                wipe::stack();
+            }
             Order::Input(bytes) => {
                 let taken = self.program.as_mut().map(|program| program.input.push(bytes));
                 self.report_taken(taken.unwrap_or(Taken::Closed));

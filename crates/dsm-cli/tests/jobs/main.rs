@@ -21,6 +21,7 @@ mod programs;
 mod refusals;
 mod relay;
 mod report;
+mod secrets;
 mod stats;
 mod strangers;
 mod waits;

@@ -7,7 +7,7 @@ use dsm_core::wire::Preamble;
 use dsm_net::frame::Decoder;
 use dsm_net::handshake::{Calling, FIRST_BYTES};
 use dsm_net::keys::{KEY_BYTES, PairKeys};
-use dsm_net::launch::{Job, JobKey};
+use dsm_net::launch::Job;
 use rustix::process::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A job whose last rank comes to `dsm_init` when it is let, the others being there.
-struct Siege {
-    place: Place,
-    running: Running,
+pub(crate) struct Siege {
+    pub(crate) place: Place,
+    pub(crate) running: Running,
     /// As rank 0 was told it, the key included.
     job: Job,
     /// The ranks' processes.
@@ -32,7 +32,7 @@ impl Siege {
     }
 
     /// `before` is what a shell does with the program.
-    fn lay_under(ranks: usize, program: &[&str], before: &str) -> Self {
+    pub(crate) fn lay_under(ranks: usize, program: &[&str], before: &str) -> Self {
         let place = Place::new(&format!("localhost address={}\n", own_address()).repeat(ranks));
         let last = (ranks - 1).to_string();
         let path = built(program[0]);
@@ -54,11 +54,11 @@ impl Siege {
     }
 
     fn key(&self) -> [u8; 32] {
-        self.job.key.as_ref().map(|JobKey(key)| *key).unwrap()
+        *self.job.key.as_ref().unwrap().bytes()
     }
 
     /// The job's key, and that of ranks 0 and 1.
-    fn keys(&self) -> impl Iterator<Item = [u8; 32]> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = [u8; 32]> {
         [self.key(), *self.pair_keys(0).with(Rank(1))].into_iter()
     }
 
@@ -394,21 +394,26 @@ fn assert_slow_is_cut_off(stream: &TcpStream, hello: &[u8]) {
 
 /// What a process holds of the machine.
 #[derive(Clone, Copy)]
-struct Use {
-    resident_kib: u64,
-    descriptors: usize,
+pub(crate) struct Use {
+    pub(crate) resident_kib: u64,
+    pub(crate) descriptors: usize,
 }
 
 impl Use {
     fn of(pid: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let resident_kib = line.trim().trim_end_matches(" kB").parse().unwrap();
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-        Self { resident_kib, descriptors }
+        Self::of_living(pid).unwrap()
     }
 
-    fn max(self, other: Self) -> Self {
+    /// None of a process that has ended meanwhile.
+    pub(crate) fn of_living(pid: u32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let resident_kib = line.trim().trim_end_matches(" kB").parse().ok()?;
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+        Some(Self { resident_kib, descriptors })
+    }
+
+    pub(crate) fn max(self, other: Self) -> Self {
         let resident_kib = self.resident_kib.max(other.resident_kib);
         Self { resident_kib, descriptors: self.descriptors.max(other.descriptors) }
     }
@@ -433,7 +438,7 @@ fn built(name: &str) -> PathBuf {
 }
 
 /// The processes that were started in this directory, and what they are.
-fn processes_in(dir: &Path) -> Vec<(u32, PathBuf)> {
+pub(crate) fn processes_in(dir: &Path) -> Vec<(u32, PathBuf)> {
     let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
         let pid = entry.file_name().to_str()?.parse().ok()?;

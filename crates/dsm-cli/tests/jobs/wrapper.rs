@@ -21,7 +21,7 @@ fn a_dsmwrap_that_hears_nothing_for_ten_seconds_ends_its_program() {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let node = Node { host: "localhost".into(), address: SocketAddr::new(address, 1) };
     let start = Start {
-        job: Job { id: JobId(0), key: Some(JobKey([0; 32])), rank: 0, nodes: vec![node] },
+        job: Job { id: JobId(0), key: Some(JobKey::new([0; 32])), rank: 0, nodes: vec![node] },
         program: b"sh".to_vec(),
         args: [&b"-c"[..], b"echo program $$; exec tail -f /dev/null"].map(<[u8]>::to_vec).into(),
         environment: Vec::new(),

@@ -13,6 +13,7 @@ mod memory;
 mod neighbours;
 mod over_ssh;
 mod pr204;
+mod secrets;
 mod strangers;
 mod valgrind;
 mod weather;

@@ -52,7 +52,8 @@ impl Rank {
             host: "localhost".to_owned(),
             address: listener.local_addr().unwrap(),
         });
-        let job = Job { id: JobId(1), key: Some(JobKey([9; 32])), rank, nodes: nodes.collect() };
+        let job =
+            Job { id: JobId(1), key: Some(JobKey::new([9; 32])), rank, nodes: nodes.collect() };
         let (mut supervisor, socket) = UnixStream::pair().unwrap();
         supervisor.write_all(&frame::encode(&job)).unwrap();
         let listener = &listeners[usize::from(rank)];

@@ -13,7 +13,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-pub(crate) const KEY: JobKey = JobKey([3; 32]);
+pub(crate) fn key() -> JobKey {
+    JobKey::new([3; 32])
+}
 
 pub(crate) struct Job {
     pub(crate) listeners: Vec<TcpListener>,
@@ -57,7 +59,7 @@ impl Job {
     pub(crate) fn party(&self, rank: u16) -> Party {
         Party {
             hello: self.hello(rank),
-            keys: self.keys(rank, Some(&KEY)),
+            keys: self.keys(rank, Some(&key())),
             encryption: Encryption::Always,
             addresses: self.addresses.clone(),
             listener: self.listeners[usize::from(rank)].try_clone().unwrap(),
@@ -71,7 +73,7 @@ impl Job {
     /// A first message of `from`, as that rank would make it if it connected to `to`.
     pub(crate) fn first(&self, from: u16, to: u16, attempt: u32) -> (Calling, [u8; FIRST_BYTES]) {
         let preamble = Preamble::new(Rank(from), Rank(to), self.nodes(), attempt);
-        Calling::begin(self.keys(from, Some(&KEY)).with(Rank(to)), &preamble).unwrap()
+        Calling::begin(self.keys(from, Some(&key())).with(Rank(to)), &preamble).unwrap()
     }
 
     pub(crate) fn call(&self, rank: u16, bytes: &[u8]) -> TcpStream {

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,31 @@ pub(crate) fn run(nodes: u16, environment: &[(&str, &str)], body: impl FnOnce(&N
     }
     let (succeeded, text) = outcome(nodes, environment);
     assert!(succeeded, "a rank failed\n{text}");
+}
+
+/// Every rank writes its share of the pages, and all read all of them after a barrier, in rotation. Each rank does
+/// `after` each page that it has read.
+#[allow(dead_code, reason = "not every test file has pages to rotate")]
+pub(crate) fn rotate(node: &Node, pages: usize, rounds: usize, after: impl Fn(usize)) {
+    let words_a_page = node.page_bytes() / 8;
+    let words = node.words::<AtomicU64>(0, pages * words_a_page).unwrap();
+    let (rank, nodes) = (usize::from(node.rank()), usize::from(node.nodes()));
+    let value = |page: usize, round: usize| (page * 100 + round) as u64;
+    for round in 1..=rounds {
+        for page in (0..pages).filter(|page| (page + round) % nodes == rank) {
+            for word in &words[page * words_a_page..][..words_a_page] {
+                word.store(value(page, round), SeqCst);
+            }
+        }
+        node.barrier().unwrap();
+        for page in 0..pages {
+            let words = &words[page * words_a_page..][..words_a_page];
+            let wrong = words.iter().position(|word| word.load(SeqCst) != value(page, round));
+            assert_eq!(wrong, None, "page {page} in round {round}");
+            after(page);
+        }
+        node.barrier().unwrap();
+    }
 }
 
 /// Whether this process is a rank of the test, which the test started.
@@ -63,7 +89,7 @@ impl Rank {
         });
         // Foreign ranks know no key.
         let is_foreign = environment.iter().any(|(variable, _)| *variable == "DSM_PEER");
-        let key = (!is_foreign).then_some(JobKey([9; 32]));
+        let key = (!is_foreign).then(|| JobKey::new([9; 32]));
         let job = Job { id: JobId(1), key, rank, nodes: nodes.collect() };
         let (mut supervisor, socket) = UnixStream::pair().unwrap();
         supervisor.write_all(&frame::encode(&job)).unwrap();
