@@ -6,6 +6,7 @@
 mod arguments;
 mod doctor;
 mod ends;
+mod flood;
 mod harness;
 mod input;
 mod many_ranks;

@@ -56,6 +56,14 @@ struct Relay {
     strangers: Mutex<Vec<TcpStream>>,
 }
 
+/// Where somebody sits between two ranks.
+pub(crate) struct Line {
+    /// Has the place of rank 0. Accepting does not wait.
+    pub(crate) listener: TcpListener,
+    /// Where rank 0 listens in truth, when it does.
+    pub(crate) to: SocketAddr,
+}
+
 /// What came of it.
 struct Outcome {
     code: i32,
@@ -146,11 +154,8 @@ impl Attack {
 
     fn make(self, besieges: bool) -> (Arc<Relay>, Ended) {
         let place = Place::local(2);
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test/rotation");
-        let options = ["--encrypt=always", "--tag=none", "--stdin", "0"];
-        let words = ["python3", "-c", BEHIND_A_RELAY, text(&program), "1", ROUNDS];
-        let mut running = place.start(&options, &words);
-        let relay = Relay::between(&mut running, self, besieges);
+        let (mut running, line) = Line::of_job(&place, &[]);
+        let relay = Relay::between(line, self, besieges);
         running.feed(b"go\n".to_vec());
         let ended = running.end_within(HUNG).unwrap_or_else(|hung| panic!("{self:?}: {hung}"));
         relay.over.store(true, Ordering::Relaxed);
@@ -178,15 +183,27 @@ impl Attack {
     }
 }
 
-impl Relay {
-    /// Takes the place of rank 0, which listens elsewhere.
-    fn between(running: &mut Running, attack: Attack, besieges: bool) -> Arc<Self> {
+impl Line {
+    /// Starts a job of two ranks, of which rank 0 waits for a line on its standard input, and takes its place.
+    pub(crate) fn of_job(place: &Place, more: &[&str]) -> (Running, Self) {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/test/rotation");
+        let options = [&["--encrypt=always", "--tag=none", "--stdin", "0"], more].concat();
+        let words = ["python3", "-c", BEHIND_A_RELAY, text(&program), "1", ROUNDS];
+        let mut running = place.start(&options, &words);
         let line = running.await_stdout("relay ", 1).remove(0);
         let mut numbers = line.split_whitespace().skip(1).map(|it| it.parse::<i32>().unwrap());
         let mut number = || numbers.next().unwrap();
         let (pid, fd, port) = (number(), number(), u16::try_from(number()).unwrap());
         let rank = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
         let listener = TcpListener::from(pidfd_getfd(rank, fd, PidfdGetfdFlags::empty()).unwrap());
+        listener.set_nonblocking(true).unwrap();
+        (running, Self { listener, to: SocketAddr::from((ELSEWHERE, port)) })
+    }
+}
+
+impl Relay {
+    fn between(line: Line, attack: Attack, besieges: bool) -> Arc<Self> {
+        let Line { listener, to } = line;
         let relay = Arc::new(Self {
             attack,
             heard: Default::default(),
@@ -196,9 +213,7 @@ impl Relay {
             besieges,
             strangers: Mutex::default(),
         });
-        let to = SocketAddr::from((ELSEWHERE, port));
         let accepting = Arc::clone(&relay);
-        listener.set_nonblocking(true).unwrap();
         thread::spawn(move || accepting.accept(&listener, to));
         relay
     }

@@ -45,6 +45,17 @@ struct Link {
     before: u32,
     /// It was lost, and nothing has come through the next socket yet.
     loss: Option<Loss>,
+    /// The last loss that is over.
+    mended: Option<Mended>,
+}
+
+/// A loss that is over, if more than the handshake and acknowledgements comes through the new socket.
+#[derive(Debug)]
+struct Mended {
+    at: Instant,
+    /// How much of the peer's stream was here then.
+    received: u64,
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -78,8 +89,13 @@ impl Peers {
         mender: Option<Mender>,
         supervisor: Option<Arc<Supervisor>>,
     ) -> Result<Self, Fatal> {
-        let pulse = Pulse::default;
-        let link = |connection| Link { connection, pulse: pulse(), before: 0, loss: None };
+        let link = |connection| Link {
+            connection,
+            pulse: Pulse::default(),
+            before: 0,
+            loss: None,
+            mended: None,
+        };
         let links: BTreeMap<_, _> =
             connections.into_iter().map(|(rank, connection)| (rank, link(connection))).collect();
         links.iter().try_for_each(|(rank, link)| link.begin_watch(*rank, epoll))?;
@@ -234,7 +250,9 @@ impl Peers {
         }
         link.connection.lose();
         link.before += 1;
-        let loss = link.loss.get_or_insert_with(|| Loss::begin(&broken));
+        let received = link.connection.received();
+        let mended = link.mended.take().filter(|mended| mended.was_in_vain(received));
+        let loss = link.loss.get_or_insert_with(|| Loss::begin(&broken, mended));
         mender.mend(rank, link.connection.received(), loss.until)
     }
 
@@ -271,7 +289,10 @@ impl Peers {
         if link.connection.is_unproven() || link.connection.is_lost() {
             return;
         }
-        if let (Some(loss), Some(supervisor)) = (link.loss.take(), &self.supervisor)
+        let Some(loss) = link.loss.take() else { return };
+        let (at, received) = (Instant::now(), link.connection.received());
+        link.mended = Some(Mended { at, received, until: loss.until });
+        if let Some(supervisor) = &self.supervisor
             && self.own < rank
         {
             let after_ms = u32::try_from(loss.since.elapsed().as_millis()).unwrap_or(u32::MAX);
@@ -302,14 +323,23 @@ impl Link {
     }
 }
 
+impl Mended {
+    /// Whether it was lost again at once, with nothing of the peer's stream in between: who resets every
+    /// connection after the handshake gets no more time than who resets it before.
+    fn was_in_vain(&self, received: u64) -> bool {
+        received <= self.received && self.at.elapsed() < AT_ONCE
+    }
+}
+
 impl Loss {
-    fn begin(broken: &Break) -> Self {
+    fn begin(broken: &Break, mended_in_vain: Option<Mended>) -> Self {
         let since = Instant::now();
         let within = match broken {
             Break::Error(error) if error.was_silent() => SILENT_WITHIN,
             _ => RESUMED_WITHIN,
         };
-        Self { since, until: since + within, cause: broken.to_string() }
+        let until = mended_in_vain.map_or(since + within, |mended| mended.until);
+        Self { since, until, cause: broken.to_string() }
     }
 }
 
@@ -393,3 +423,5 @@ const CLOSED: &str = "it closed the connection";
 const RESUMED_WITHIN: Duration = Duration::from_secs(4);
 /// The same where nothing was heard of the peer for seconds before it was called lost.
 const SILENT_WITHIN: Duration = Duration::from_secs(1);
+/// A connection that was made again and is lost before that may never have been of use.
+const AT_ONCE: Duration = Duration::from_millis(500);
