@@ -13,8 +13,10 @@ mod memory;
 mod neighbours;
 mod over_ssh;
 mod pr204;
+mod resumption;
 mod secrets;
 mod strangers;
+mod stubborn;
 mod valgrind;
 mod weather;
 
