@@ -101,32 +101,14 @@ fn three_ranks_count_on_through_resets() {
 
 /// Every rank writes its share of the pages, all read all of them, in rotation.
 fn rotated(nodes: u16, environment: &[(&str, &str)]) {
-    const PAGES: usize = 256;
     job::run(nodes, environment, |node| {
-        let words_a_page = node.page_bytes() / 8;
-        let words = node.words::<AtomicU64>(0, PAGES * words_a_page).unwrap();
-        let (rank, nodes) = (usize::from(node.rank()), usize::from(node.nodes()));
-        let value = |page: usize, round: usize| (page * 100 + round) as u64;
         tormented(node, |reset| {
-            for round in 1..=6 {
-                for page in (0..PAGES).filter(|page| (page + round) % nodes == rank) {
-                    for word in &words[page * words_a_page..][..words_a_page] {
-                        word.store(value(page, round), SeqCst);
-                    }
+            job::rotate(node, 256, 6, |page| {
+                if page % 16 == 0 {
+                    node.barrier().unwrap();
+                    reset();
                 }
-                node.barrier().unwrap();
-                for page in 0..PAGES {
-                    let words = &words[page * words_a_page..][..words_a_page];
-                    let wrong =
-                        words.iter().position(|word| word.load(SeqCst) != value(page, round));
-                    assert_eq!(wrong, None, "page {page} in round {round}");
-                    if page % 16 == 0 {
-                        node.barrier().unwrap();
-                        reset();
-                    }
-                }
-                node.barrier().unwrap();
-            }
+            });
         });
         node.barrier().unwrap();
     });

@@ -43,26 +43,8 @@ fn eight_ranks_count_together_sigsegv() {
 
 /// Every rank writes its share of the pages, all read all of them, in rotation.
 fn rotated(nodes: u16, fault: &str) {
-    const PAGES: usize = 512;
     job::run(nodes, &[("DSM_FAULT", fault)], |node| {
-        let words_a_page = node.page_bytes() / 8;
-        let words = node.words::<AtomicU64>(0, PAGES * words_a_page).unwrap();
-        let (rank, nodes) = (usize::from(node.rank()), usize::from(node.nodes()));
-        let value = |page: usize, round: usize| (page * 100 + round) as u64;
-        for round in 1..=nodes {
-            for page in (0..PAGES).filter(|page| (page + round) % nodes == rank) {
-                for word in &words[page * words_a_page..][..words_a_page] {
-                    word.store(value(page, round), SeqCst);
-                }
-            }
-            node.barrier().unwrap();
-            for page in 0..PAGES {
-                let words = &words[page * words_a_page..][..words_a_page];
-                let wrong = words.iter().position(|word| word.load(SeqCst) != value(page, round));
-                assert_eq!(wrong, None, "page {page} in round {round}");
-            }
-            node.barrier().unwrap();
-        }
+        job::rotate(node, 512, usize::from(node.nodes()), |_| ());
     });
 }
 

@@ -87,13 +87,7 @@ fn ranks_in_dsm_init_and_outside_are_told_too() {
 fn a_long_wait_is_explained_unasked_by_who_is_in_the_way() {
     for engine in ["uffd", "sigsegv"] {
         let place = Place::local(3);
-        let options = ["--tag=rank", "--stdin=1", "--explain-after=1", "--fault", engine];
-        let mut running = place.start(&options, &[built("waits")]);
-        let mut ready = running.await_stdout("ready", 3);
-        ready.sort();
-        let ranks = Watched::last_words(&ready);
-        ranks[2].kill(Signal::STOP);
-        running.feed(b"go\n".to_vec());
+        let (mut running, _) = wait_for_a_stopped_rank(&place, engine);
         let stopped = "rank 2 (localhost) is stopped by SIGSTOP for ";
         for (what, why) in [
             (" for page 0x", "whose home is rank 2 (localhost): home "),
@@ -116,13 +110,7 @@ fn a_long_wait_is_explained_unasked_by_who_is_in_the_way() {
 fn a_thread_that_waits_for_a_page_reads_nothing_when_its_rank_ends() {
     for engine in ["uffd", "sigsegv"] {
         let place = Place::local(3);
-        let options = ["--tag=rank", "--stdin=1", "--explain-after=1", "--fault", engine];
-        let mut running = place.start(&options, &[built("waits")]);
-        let mut ready = running.await_stdout("ready", 3);
-        ready.sort();
-        let ranks = Watched::last_words(&ready);
-        ranks[2].kill(Signal::STOP);
-        running.feed(b"go\n".to_vec());
+        let (mut running, ranks) = wait_for_a_stopped_rank(&place, engine);
         running.await_stderr("rank 1 (localhost) has waited ", 1);
         running.await_stderr(" for page 0x", 2);
         ranks[2].kill(Signal::KILL);
@@ -185,6 +173,18 @@ fn a_silent_host_is_lost_after_as_long_as_was_asked() {
     let wrappers = Watched::last_words(&running.await_stdout("wrapper", 1));
     wrappers[0].kill(Signal::STOP);
     running.wait().assert_code(75).assert_stderr(&["its host was silent for 2 s"]);
+}
+
+/// Three ranks, of which rank 2 is stopped before the threads of rank 1 begin to wait; after a second that is told.
+fn wait_for_a_stopped_rank(place: &Place, engine: &str) -> (Running, Vec<Watched>) {
+    let options = ["--tag=rank", "--stdin=1", "--explain-after=1", "--fault", engine];
+    let mut running = place.start(&options, &[built("waits")]);
+    let mut ready = running.await_stdout("ready", 3);
+    ready.sort();
+    let ranks = Watched::last_words(&ready);
+    ranks[2].kill(Signal::STOP);
+    running.feed(b"go\n".to_vec());
+    (running, ranks)
 }
 
 /// How often is asked at most; each answer takes a second while a rank is silent.
