@@ -320,7 +320,7 @@ pub enum Status {
     Unmet {
         /// Some of them, at most [`MAX_NAMED`].
         ranks: Vec<Unmet>,
-        /// Strangers connect to this rank, and may be in the way.
+        /// Many strangers connect to this rank, and may be in the way.
         is_besieged: bool,
     },
 }
@@ -332,7 +332,7 @@ pub struct Unmet {
     pub rank: u16,
     /// Where it listens.
     pub address: SocketAddr,
-    /// For how long nothing has come from there, if this rank has called; a higher rank is waited for.
+    /// For how long it was called and has not answered; a higher rank is waited for.
     pub silent_ms: Option<u64>,
 }
 

@@ -223,7 +223,7 @@ const GRACE: Duration = Duration::from_millis(400);
 const REPORTS_APART: Duration = Duration::from_millis(2_500);
 /// In so many reports in a row a rank was there for some seconds, and had the time to hear the other.
 const REPORTS: u32 = 5;
-/// The kernel has tried to connect so long, or to send the first message.
+/// For so long one has tried to connect to the other, and said who it is if it could.
 const SILENT_MS: u64 = 5_000;
 /// The last word of a handshake takes less.
 const THROUGH: Duration = Duration::from_secs(5);

@@ -28,6 +28,8 @@ enum Kind {
     /// Bytes that went this way before come instead.
     SpliceEarlier,
     Reset,
+    /// Nothing passes any more, and the line is held. Not among those at random: nobody lets go.
+    Hold,
 }
 
 /// One act at a place of the stream in one direction.
@@ -128,6 +130,35 @@ fn strangers_get_no_byte_while_a_connection_is_made_again() {
         }
         assert_eq!(answer, b"");
     }
+}
+
+/// Both kernels get their acknowledgements, so that only the ranks themselves can find out.
+#[test]
+fn who_swallows_what_ranks_say_and_holds_the_line_ends_the_job() {
+    for (way, at) in [(0, STREAM / 3), (1, STREAM / 2)] {
+        let attack = Attack { kind: Kind::Hold, way, at, count: 1, bit: 1 };
+        let (relay, ended) = attack.make(false);
+        assert!(relay.is_done());
+        assert_eq!(attack.judge(&ended), 75, "{ended}");
+        let told = [
+            "rank 0 (localhost) pid ",
+            " and rank 1 (localhost) pid ",
+            " cannot reach each other: ",
+        ];
+        ended.assert_stderr(&told);
+    }
+}
+
+/// In the middle of a handshake.
+#[test]
+fn who_swallows_a_handshake_ends_the_job() {
+    let attack = Attack { kind: Kind::Hold, way: 0, at: 0, count: 1, bit: 1 };
+    let (_, ended) = attack.make(false);
+    assert_eq!(attack.judge(&ended), 75, "{ended}");
+    ended.assert_stderr(&[
+        " cannot reach each other: ",
+        "rank 0 does not answer rank 1 at 127.0.0.1:",
+    ]);
 }
 
 impl Attack {
@@ -283,7 +314,8 @@ impl Relay {
                     // Nobody speaks after the attack. Who holds a line for ever can hold up a job, as long as nobody
                     // ends it: this is about who lets go.
                     let attacked = *self.done.lock().unwrap();
-                    if !was_done && attacked.is_some_and(|it| it.elapsed() > PATIENCE) {
+                    let lets_go = self.attack.kind != Kind::Hold;
+                    if lets_go && !was_done && attacked.is_some_and(|it| it.elapsed() > PATIENCE) {
                         return false;
                     }
                     if self.over.load(Ordering::Relaxed) {
@@ -293,6 +325,9 @@ impl Relay {
                 }
                 Err(_) => return false,
             };
+            if self.attack.kind == Kind::Hold && way == self.attack.way && self.is_done() {
+                continue;
+            }
             let before = self.passed[way].fetch_add(bytes.len(), Ordering::Relaxed);
             let here = self.attack.at.wrapping_sub(before);
             if way == self.attack.way && here < bytes.len() {
@@ -342,6 +377,7 @@ impl Relay {
             Kind::Truncate => bytes.truncate(here),
             Kind::SpliceOther => drop(bytes.splice(here..here, foreign(1 - way))),
             Kind::SpliceEarlier => drop(bytes.splice(piece, foreign(way))),
+            Kind::Hold => bytes.clear(),
             Kind::Reset => (),
         }
         [Kind::Truncate, Kind::Reset].contains(&kind).then_some(kind)

@@ -123,8 +123,9 @@ impl Meeting<'_> {
                 let address = self.rendezvous.address(rank);
                 (self.tell)(Notice::Silent { rank, address });
             }
-        } else {
-            // A refusal is a sign of its host.
+        }
+        if source.kind() == io::ErrorKind::ConnectionRefused {
+            // Its host answers, and it does not listen yet.
             self.called.remove(&rank);
         }
         let again = attempt.after(&source, self.terms.patience);
@@ -146,7 +147,6 @@ impl Meeting<'_> {
                 Progress::Waits(asked) => {
                     if !was_called && matches!(asked.stage, Stage::Called { .. }) {
                         self.silent.remove(&rank);
-                        self.called.insert(rank, Instant::now());
                     }
                     self.asked.insert(rank, asked);
                 }

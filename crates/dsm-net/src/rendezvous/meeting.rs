@@ -25,7 +25,7 @@ pub(super) struct Meeting<'a> {
     pub(super) asked: BTreeMap<Rank, Asked>,
     /// Lower ranks that did not take a connection, and how often.
     pub(super) silent: BTreeMap<Rank, u32>,
-    /// Lower ranks that are called, and since when without a sign of their hosts or of themselves.
+    /// Lower ranks that are called, and since when without an answer or a refusal.
     pub(super) called: BTreeMap<Rank, Instant>,
     /// Whoever connected to us and has not shown its key yet, the oldest first.
     pub(super) callers: VecDeque<Caller>,
@@ -146,7 +146,7 @@ impl<'a> Meeting<'a> {
             silent_ms: self.called.get(rank).map(silent_ms),
         };
         let ranks: Vec<Unmet> = self.missing.keys().take(MAX_NAMED).map(unmet).collect();
-        let is_besieged = self.rendezvous.strangers.are_about(now);
+        let is_besieged = self.rendezvous.strangers.are_a_crowd(now);
         (self.tell)(Notice::Unmet { ranks: &ranks, is_besieged });
     }
 

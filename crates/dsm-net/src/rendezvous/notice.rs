@@ -23,7 +23,7 @@ pub enum Notice<'a> {
     Unmet {
         /// At most [`MAX_NAMED`](crate::launch::MAX_NAMED) of them.
         ranks: &'a [Unmet],
-        /// Strangers were turned away a short time ago.
+        /// Many strangers were turned away a short time ago.
         is_besieged: bool,
     },
     /// Connections of others were closed without a byte. Said at most once a minute, and at the end. Those that ended

@@ -1,5 +1,6 @@
 use super::*;
 use dsm_net::launch::{self, Awaited, Holder, Keeps, Page, Wait};
+use std::net::SocketAddr;
 
 const SLEEPS: Process = Process { state: Some('S'), stopped_by: None, is_asked: true };
 const RUNS: Process = Process { state: Some('R'), ..SLEEPS };
@@ -321,6 +322,28 @@ fn ranks_that_wait_in_dsm_init_are_told_without_a_word_of_theirs() {
             "rank 0 (a) has waited 10.0 s in dsm_init for rank 1 (b): rank 1 (b) has not called it and computes"
         ]
     );
+}
+
+#[test]
+fn ranks_that_cannot_connect_in_dsm_init_are_told_with_addresses() {
+    let now = Instant::now();
+    let mut waits = Waits::new(["a", "b"].map(String::from), Duration::from_secs(5), AFTER, now);
+    for rank in 0..2 {
+        waits.on_started(rank, None, now);
+        waits.on_status(rank, &Status::Joining, now);
+    }
+    let address = SocketAddr::from(([10, 0, 0, 1], 7000));
+    let ranks = vec![Unmet { rank: 0, address, silent_ms: Some(9_000) }];
+    waits.on_status(1, &Status::Unmet { ranks, is_besieged: false }, now);
+    let due = waits.deadline().unwrap();
+    assert_eq!(asked(&waits.questions(due)), [0, 1]);
+    for rank in 0..2 {
+        waits.on_process(rank, Process { is_asked: false, ..SLEEPS });
+    }
+    drop(waits.questions(due));
+    let line = "rank 0 (a), rank 1 (b) have waited 10.0 s in dsm_init for connections with \
+                rank 0 (a) at 10.0.0.1:7000";
+    assert_eq!(waits.on_time(due), [line]);
 }
 
 #[test]
