@@ -271,11 +271,19 @@ impl Verdict {
             }
             // It has been judged already.
             Some(_) => self.must_end = true,
-            None if self.suspicion.is_none() => {
-                self.suspicion = Some(Suspicion { from, of, cause, until });
-            }
-            None => (),
+            None => self.suspect(Suspicion { from, of, cause, until }),
         }
+    }
+
+    /// The first suspicion stands, unless whom it is of has itself lost another: it gave up for that.
+    fn suspect(&mut self, next: Suspicion) {
+        self.suspicion = Some(match self.suspicion.take() {
+            Some(first) if first.of == next.from && first.from != next.of => {
+                Suspicion { until: first.until.min(next.until), ..next }
+            }
+            Some(first) => first,
+            None => next,
+        });
     }
 
     fn convict_the_connection(&mut self, suspicion: &Suspicion) {

@@ -136,6 +136,15 @@ fn a_lost_contact_is_the_fault_of_the_peer_that_died() {
     check(&[Contact(2, 7)], 76, true, line);
 }
 
+/// A rank that cannot connect to another gives those up, too, that it has met.
+#[test]
+fn who_is_lost_because_it_lost_another_is_not_the_first_to_blame() {
+    let line = "contact lost between rank 1 (b) pid 101 and rank 0 (a) pid 100: \
+                connection reset by peer";
+    check(&[Contact(2, 1), Contact(1, 0), Seconds(2)], 75, true, line);
+    check(&[Contact(1, 0), Contact(2, 1), Seconds(2)], 75, true, line);
+}
+
 /// A rank says so after seconds, in which the end of the other would have been known.
 #[test]
 fn a_connection_that_cannot_be_made_again_ends_the_job() {
