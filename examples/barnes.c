@@ -7,9 +7,9 @@
  * built anew in each step. A cell that is far away acts on a body as one heavy body at its centre of mass, so that
  * n bodies take about n log n steps and not n^2.
  *
- * Worth a look: all ranks build one tree at the same time, out of cells that they allocate when they need them,
- * with a mutex in each cell. A cell is allocated by one rank, hung into the tree below another's, and freed by a
- * third.
+ * Worth a look: all ranks build one tree at the same time, out of cells that they allocate when they need them, and
+ * without locks: a cell is hung into the tree by a C11 atomic, which works between ranks as between threads.
+ * A cell is allocated by one rank, hung into the tree below another's, and freed by a third.
  *
  * The tree does not depend on the order in which bodies come, and sums are made in the order of the tree: rank 0
  * computes the same alone, in private memory, and compares bit by bit. Exit code 0; 1 if the job cannot be joined
@@ -31,7 +31,6 @@ struct body {
 
 /* A cell with a body is a leaf. One without has children, which do not change into anything else but get more. */
 struct cell {
-    dsm_mutex_t mutex; /* for changes of child[] while the tree is built */
     _Atomic(struct cell *) child[CHILDREN];
     struct body *body;
     double middle[AXES], half; /* the cube */
@@ -42,7 +41,7 @@ struct cell {
 struct world {
     size_t bodies;
     struct body *body;
-    struct cell *root;
+    struct cell *root, *leaves; /* a leaf for each body */
     int rank, ranks;
     int is_shared;
 };
@@ -58,24 +57,30 @@ static void wait_for_all(const struct world *w)
         dsm_barrier();
 }
 
-/* Zeroed, as both allocators give it. */
+/* A cell that is no leaf; zeroed, as both allocators give it. */
 static struct cell *new_cell(const struct world *w)
 {
     return need(w->is_shared ? dsm_malloc(sizeof(struct cell)) : calloc(1, sizeof(struct cell)), "a cell");
 }
 
-static void free_tree(const struct world *w, struct cell *cell)
+static void free_cell(const struct world *w, struct cell *cell)
 {
-    int i;
-
-    if (cell == NULL)
-        return;
-    for (i = 0; i < CHILDREN; i++)
-        free_tree(w, cell->child[i]);
     if (w->is_shared)
         dsm_free(cell);
     else
         free(cell);
+}
+
+/* Frees what new_cell gave. */
+static void free_tree(const struct world *w, struct cell *cell)
+{
+    int i;
+
+    if (cell == NULL || cell->body != NULL)
+        return;
+    for (i = 0; i < CHILDREN; i++)
+        free_tree(w, cell->child[i]);
+    free_cell(w, cell);
 }
 
 /* Which child of the cell a place belongs into: a bit for each axis. */
@@ -97,34 +102,28 @@ static struct cell *new_inner(const struct world *w, const struct cell *parent, 
 }
 
 /*
- * Hangs a leaf into the tree. The way down needs no lock: a child that is an inner cell remains one. Only who
- * changes a child locks its parent, and looks again.
+ * Hangs a leaf into the tree. A place in the tree is empty, then has a leaf, then an inner cell, which remains there; who
+ * changes it looks again if another was faster.
  */
 static void insert(const struct world *w, struct cell *leaf)
 {
-    struct cell *cell = w->root, *child, *inner;
+    struct cell *cell = w->root, *inner;
+    int is_in = 0;
 
-    while (leaf != NULL) {
-        int which = octant(cell, leaf->centre);
+    while (!is_in) {
+        _Atomic(struct cell *) *place = &cell->child[octant(cell, leaf->centre)];
+        struct cell *child = *place;
 
-        child = cell->child[which];
         if (child != NULL && child->body == NULL) {
             cell = child;
-            continue;
-        }
-        if (w->is_shared)
-            dsm_mutex_lock(&cell->mutex);
-        child = cell->child[which];
-        if (child == NULL) {
-            cell->child[which] = leaf;
-            leaf = NULL;
-        } else if (child->body != NULL) { /* two bodies: a smaller cell takes the place of the first */
-            inner = new_inner(w, cell, which);
+        } else if (child == NULL) {
+            is_in = atomic_compare_exchange_strong(place, &child, leaf);
+        } else { /* two bodies: a smaller cell takes the place of the first */
+            inner = new_inner(w, cell, (int)(place - cell->child));
             inner->child[octant(inner, child->centre)] = child;
-            cell->child[which] = inner;
+            if (!atomic_compare_exchange_strong(place, &child, inner))
+                free_cell(w, inner);
         }
-        if (w->is_shared)
-            dsm_mutex_unlock(&cell->mutex);
     }
 }
 
@@ -146,7 +145,7 @@ static void add_bodies(const struct world *w)
     size_t i;
 
     for (i = first_of(w, w->rank); i < first_of(w, w->rank + 1); i++) {
-        struct cell *leaf = new_cell(w);
+        struct cell *leaf = &w->leaves[i];
 
         leaf->body = &w->body[i];
         leaf->mass = leaf->body->mass;
@@ -286,8 +285,8 @@ static void make_up(struct body *body, size_t bodies, size_t first, size_t end)
 static void check(struct run *run, const struct body *result, size_t bodies, long steps)
 {
     struct body *body = need(calloc(bodies, sizeof *body), "the check");
-    struct world w = {.bodies = bodies, .body = body, .ranks = 1};
-    struct cell *root;
+    struct cell *leaves = need(calloc(bodies, sizeof *leaves), "the check"), *root;
+    struct world w = {.bodies = bodies, .body = body, .leaves = leaves, .ranks = 1};
     double began;
     size_t i;
 
@@ -300,6 +299,7 @@ static void check(struct run *run, const struct body *result, size_t bodies, lon
         if (memcmp(&result[i], &body[i], sizeof body[i]) != 0)
             run_wrong(run, "body %zu is at %.17g %.17g %.17g, not at %.17g %.17g %.17g", i, result[i].at[0],
                       result[i].at[1], result[i].at[2], body[i].at[0], body[i].at[1], body[i].at[2]);
+    free(leaves);
     free(body);
 }
 
@@ -323,6 +323,7 @@ int main(int argc, char **argv)
     w.ranks = DSM_NODE_NUM;
     w.bodies = (size_t)bodies;
     w.body = need(dsm_named("bodies", w.bodies * sizeof *w.body), "the bodies");
+    w.leaves = need(dsm_named("leaves", w.bodies * sizeof *w.leaves), "the leaves");
     root = need(dsm_named("root", sizeof *root), "the root");
     make_up(w.body, w.bodies, first_of(&w, w.rank), first_of(&w, w.rank + 1));
 

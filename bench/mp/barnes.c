@@ -39,6 +39,7 @@ int main(int argc, char **argv)
     parse_arguments(argc, argv, "barnes", "Stars attract each other, by messages.", all);
     w.bodies = (size_t)bodies;
     w.body = need(calloc(w.bodies, sizeof *w.body), "the bodies");
+    w.leaves = need(calloc(w.bodies, sizeof *w.leaves), "the leaves");
     at = kernel_parts(w.bodies, sizeof *w.body);
     first = part(w.bodies, mp_rank);
     end = part(w.bodies, mp_rank + 1);
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
         check(&run, w.body, w.bodies, steps);
     code = run_report(&run, "%ld bodies, %ld steps", bodies, steps);
     free(at);
+    free(w.leaves);
     free(w.body);
     mp_finalize();
     return code;
