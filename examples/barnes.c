@@ -326,6 +326,7 @@ int main(int argc, char **argv)
     w.leaves = need(dsm_named("leaves", w.bodies * sizeof *w.leaves), "the leaves");
     root = need(dsm_named("root", sizeof *root), "the root");
     make_up(w.body, w.bodies, first_of(&w, w.rank), first_of(&w, w.rank + 1));
+    memset(w.leaves + first_of(&w, w.rank), 0, (first_of(&w, w.rank + 1) - first_of(&w, w.rank)) * sizeof *w.leaves);
 
     run = run_begin("barnes");
     for (i = 0; i < steps; i++)

@@ -44,6 +44,7 @@ int main(int argc, char **argv)
     first = part(w.bodies, mp_rank);
     end = part(w.bodies, mp_rank + 1);
     make_up(w.body, w.bodies, 0, w.bodies);
+    memset(w.leaves, 0, w.bodies * sizeof *w.leaves);
 
     run = kernel_begin("barnes");
     for (i = 0; i < steps; i++)

@@ -33,7 +33,9 @@ fn check_fields(kernel: &Value, has_mpi: bool) {
     assert_eq!(fields, FIELDS, "{kernel:#}");
     for way in ["plain", "dsm_1", "dsm_2", "tcp_2", "mpi_2"] {
         let is_there = way != "mpi_2" || has_mpi;
-        assert_eq!(kernel[format!("{way}_s")].is_number(), is_there, "{way}: {kernel:#}");
+        for figure in ["s", "processor_s"] {
+            assert_eq!(kernel[format!("{way}_{figure}")].is_number(), is_there, "{way}: {kernel:#}");
+        }
         let runs = kernel[format!("{way}_runs_s")].as_array().unwrap();
         assert_eq!(runs.len(), usize::from(is_there), "{way}: {kernel:#}");
     }
@@ -104,28 +106,33 @@ const KERNELS: [&str; 9] = [
     "jacobi by columns",
 ];
 
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 32] = [
     "arguments",
     "bytes",
+    "dsm_1_processor_s",
     "dsm_1_runs_s",
     "dsm_1_s",
+    "dsm_2_processor_s",
     "dsm_2_runs_s",
     "dsm_2_s",
     "faults",
     "kernel",
     "messages",
     "messages_ratio",
+    "mpi_2_processor_s",
     "mpi_2_runs_s",
     "mpi_2_s",
     "ok",
     "one_rank_ratio",
     "pages_in",
+    "plain_processor_s",
     "plain_runs_s",
     "plain_s",
     "program",
     "promise",
     "result",
     "speed_up",
+    "tcp_2_processor_s",
     "tcp_2_runs_s",
     "tcp_2_s",
     "tcp_bytes",
