@@ -34,12 +34,16 @@ fn check_fields(kernel: &Value, has_mpi: bool) {
     for way in ["plain", "dsm_1", "dsm_2", "tcp_2", "mpi_2"] {
         let is_there = way != "mpi_2" || has_mpi;
         for figure in ["s", "processor_s"] {
-            assert_eq!(kernel[format!("{way}_{figure}")].is_number(), is_there, "{way}: {kernel:#}");
+            assert_eq!(
+                kernel[format!("{way}_{figure}")].is_number(),
+                is_there,
+                "{way}: {kernel:#}"
+            );
         }
         let runs = kernel[format!("{way}_runs_s")].as_array().unwrap();
         assert_eq!(runs.len(), usize::from(is_there), "{way}: {kernel:#}");
     }
-    for ratio in ["one_rank_ratio", "speed_up", "messages_ratio"] {
+    for ratio in ["one_rank_ratio", "speed_up", "messages_ratio", "messages_processor_ratio"] {
         assert!(kernel[ratio].is_number(), "{ratio}: {kernel:#}");
     }
     for count in ["faults", "pages_in", "messages", "bytes", "tcp_messages", "tcp_bytes"] {
@@ -106,7 +110,7 @@ const KERNELS: [&str; 9] = [
     "jacobi by columns",
 ];
 
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 33] = [
     "arguments",
     "bytes",
     "dsm_1_processor_s",
@@ -118,6 +122,7 @@ const FIELDS: [&str; 32] = [
     "faults",
     "kernel",
     "messages",
+    "messages_processor_ratio",
     "messages_ratio",
     "mpi_2_processor_s",
     "mpi_2_runs_s",
