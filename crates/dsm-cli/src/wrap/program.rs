@@ -214,7 +214,11 @@ impl Program {
                 | Status::Unresumed { .. } => {
                     self.joined_as = None;
                 }
-                Status::Joining => self.knows = self.knows.max(Questions::Waits),
+                Status::Joining => {
+                    self.knows = self.knows.max(Questions::Waits);
+                    // Before it touches memory: what is killed there from now on counts.
+                    self.memory = MemoryGroup::follow(self.memory.take(), self.pid());
+                }
                 Status::Stats(_)
                 | Status::Waits(_)
                 | Status::Held { .. }
