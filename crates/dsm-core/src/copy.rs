@@ -411,6 +411,10 @@ impl Copies {
                 let epoch = self.planted.bend(Mutant::KeptCopyRenumbered, have, epoch);
                 let keep = Copy { state: keep, epoch };
                 self.hand_over(page, state, keep, (to, &grant), out)?;
+                // The home thought that it would be written.
+                if state == State::Exclusive && right == Right::Exclusive {
+                    out.send(home, Message::Unwritten { page, epoch: have }, None);
+                }
             }
         }
         Ok(Met::Now)

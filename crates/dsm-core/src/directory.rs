@@ -1,5 +1,6 @@
 #[cfg(feature = "mutants")]
 mod footprint;
+mod moves;
 #[cfg(feature = "mutants")]
 mod situation;
 
@@ -9,9 +10,10 @@ pub use situation::{Asker, HomeEvent, HomeSituation, HomeState, Owner};
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
-use crate::{Access, Epoch, PageId, Rank};
+use crate::{Access, Epoch, PageId, Rank, Space};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use moves::{MOVES_AFTER, Moves};
 
 /// What this rank knows as the home of its pages: who owns each, who shares it, who waits for it.
 ///
@@ -21,7 +23,9 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Directory {
     rank: Rank,
+    space: Space,
     planted: Planted,
+    moves_after: u8,
     /// A page that is absent has only ever been its home's.
     entries: BTreeMap<PageId, Entry>,
     transfers: BTreeMap<PageId, Transfer>,
@@ -34,6 +38,7 @@ struct Entry {
     owner: Rank,
     owner_epoch: Epoch,
     sharers: BTreeMap<Rank, Epoch>,
+    moves: Moves,
 }
 
 /// A write request that waits for acks, and the requests that wait for it.
@@ -52,8 +57,15 @@ pub(crate) enum HomeCopy {
 }
 
 impl Directory {
-    pub(crate) fn new(rank: Rank, planted: Planted) -> Self {
-        Self { rank, planted, entries: BTreeMap::new(), transfers: BTreeMap::new() }
+    pub(crate) fn new(rank: Rank, space: Space, planted: Planted) -> Self {
+        let (entries, transfers) = (BTreeMap::new(), BTreeMap::new());
+        Self { rank, space, planted, moves_after: MOVES_AFTER, entries, transfers }
+    }
+
+    /// After how many writes in a row a page is expected to move: 0 is always.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn set_moves_after(&mut self, moves: u8) {
+        self.moves_after = moves;
     }
 
     pub(crate) fn on_request(
@@ -115,6 +127,16 @@ impl Directory {
         Ok(())
     }
 
+    /// A rank that got the only copy of a page to read gave it up unwritten.
+    pub(crate) fn on_unwritten(&mut self, page: PageId, epoch: Epoch) -> Result<(), &'static str> {
+        let after = self.moves_after;
+        match self.entries.get_mut(&page) {
+            Some(entry) if epoch <= entry.epoch => entry.moves.on_unwritten(after),
+            _ => return Err("a copy given up unwritten was granted"),
+        }
+        Ok(())
+    }
+
     fn begin(
         &mut self,
         from: Rank,
@@ -147,7 +169,8 @@ impl Directory {
         home_copy: HomeCopy,
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
-        let (rank, planted) = (self.rank, self.planted);
+        let (rank, planted, after) = (self.rank, self.planted, self.moves_after);
+        let is_token = self.space.is_token(page);
         let entry = self.entry(page);
         if entry.holds(from) {
             return Err("a rank asks to read what it does not hold");
@@ -155,7 +178,9 @@ impl Directory {
         let epoch = entry.epoch.next();
         let fresh = entry.owner == rank && home_copy == HomeCopy::Fresh;
         let lie = planted.is(Mutant::ExclusiveWhileShared) && !entry.sharers.is_empty();
-        let right = if fresh || lie { Right::Exclusive } else { Right::Shared };
+        // Readers of a lock have it together, whatever its readers do next.
+        let moves = !is_token && entry.sharers.is_empty() && entry.moves.is_expected(after);
+        let right = if fresh || moves || lie { Right::Exclusive } else { Right::Shared };
         let have = entry.owner_epoch;
         let owner = planted.bend(Mutant::HomeAsked, entry.owner, rank);
         out.send(owner, Message::Forward { page, right, to: from, epoch, have }, None);
@@ -164,6 +189,9 @@ impl Directory {
             Right::Shared if planted.is(Mutant::ReaderForgotten) => {}
             Right::Shared => {
                 let epoch = planted.bend(Mutant::ReaderMisnumbered, epoch, have);
+                entry.sharers.insert(from, epoch);
+            }
+            Right::Exclusive if !fresh && planted.is(Mutant::MoveUnlisted) => {
                 entry.sharers.insert(from, epoch);
             }
             Right::Exclusive | Right::Modified => entry.pass_to(from, epoch),
@@ -179,8 +207,13 @@ impl Directory {
         page: PageId,
         out: &mut Outputs,
     ) -> BTreeMap<Rank, Epoch> {
-        let planted = self.planted;
+        let (planted, after) = (self.planted, self.moves_after);
         let entry = self.entry(page);
+        match entry.sharers.len() {
+            0 => {}
+            1 if entry.sharers.contains_key(&from) => entry.moves.on_move(after),
+            _ => entry.moves.on_shared(),
+        }
         let mut others = core::mem::take(&mut entry.sharers);
         if planted.is(Mutant::SharersKept) {
             entry.sharers = others.clone();
@@ -251,6 +284,7 @@ impl Directory {
             owner,
             owner_epoch: Epoch(0),
             sharers: BTreeMap::new(),
+            moves: Moves::default(),
         })
     }
 }

@@ -85,7 +85,7 @@ impl Engine {
             space,
             planted,
             copies: Copies::new(rank, space, hold == Hold::Timed, planted),
-            directory: Directory::new(rank, planted),
+            directory: Directory::new(rank, space, planted),
             barrier: Barrier::new(rank, space.nodes, planted),
             calls: Calls::new(rank, space, planted),
             conds: Conds::new(planted),
@@ -105,6 +105,14 @@ impl Engine {
     pub fn with_fan_in(mut self, fan_in: u16) -> Self {
         assert!(fan_in > 0, "a rank of a tree has ranks below it");
         self.barrier.set_fan_in(fan_in);
+        self
+    }
+
+    /// The same engine with another number of writes in a row after which a page is expected to move; 0 is always.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn with_moves_after(mut self, moves: u8) -> Self {
+        self.directory.set_moves_after(moves);
         self
     }
 
@@ -290,6 +298,10 @@ impl Engine {
             Message::Ack { page, epoch } => {
                 self.require_home(page)?;
                 self.directory.on_ack(from, page, epoch, out)
+            }
+            Message::Unwritten { page, epoch } => {
+                self.require_home(page)?;
+                self.directory.on_unwritten(page, epoch)
             }
             Message::Forward { page, right, to, epoch, have } => {
                 if to == self.rank || to.0 >= self.space.nodes || epoch <= have {

@@ -48,6 +48,13 @@ pub enum Message {
         /// The epoch of the copy dropped.
         epoch: Epoch,
     },
+    /// Former owner to home: the only copy, granted to be read, was not written before another rank read the page.
+    Unwritten {
+        /// The page.
+        page: PageId,
+        /// The epoch of that copy.
+        epoch: Epoch,
+    },
     /// To the rank above in the tree of ranks, with the coordinator (rank 0) on top: all of this rank's threads that
     /// take part are here, and all ranks below it are. Who leaves says so to the coordinator, for itself.
     BarrierArrive {

@@ -109,6 +109,8 @@ mutants! {
     ExclusiveWhileShared,
     /// The home is asked for the content whoever the owner is.
     HomeAsked,
+    /// Who gets the only copy of a page to read is entered as one of several readers.
+    MoveUnlisted,
     /// A reader is not entered in the copyset.
     ReaderForgotten,
     /// A reader is entered with the epoch of the owner's copy.

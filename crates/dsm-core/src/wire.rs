@@ -78,6 +78,9 @@ pub fn encode(message: &Message, limits: &Limits) -> [u8; HEADER_BYTES] {
         Message::Ack { page, epoch } => {
             fields = Fields { kind: ACK, page: page.0, epoch: epoch.0, ..fields };
         }
+        Message::Unwritten { page, epoch } => {
+            fields = Fields { kind: UNWRITTEN, page: page.0, epoch: epoch.0, ..fields };
+        }
         Message::BarrierArrive { kind, epoch } => {
             let detail = barrier_code(kind);
             fields = Fields { kind: BARRIER_ARRIVE, detail, epoch: epoch.0, ..fields };
@@ -139,6 +142,10 @@ pub fn decode(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Message, W
         },
         INVALIDATE => Message::Invalidate { page: page()?, have: Epoch(fields.have) },
         ACK => Message::Ack { page: page()?, epoch: Epoch(fields.epoch) },
+        UNWRITTEN => Message::Unwritten {
+            page: PageId(below("page", fields.page, space.pages)?),
+            epoch: Epoch(nonzero("epoch", fields.epoch)?),
+        },
         BARRIER_ARRIVE => {
             Message::BarrierArrive { kind: barrier_of(fields.detail)?, epoch: Epoch(fields.epoch) }
         }
@@ -375,6 +382,7 @@ const RECLAIMED: u8 = 11;
 const CLAIM: u8 = 12;
 const HOME: u8 = 13;
 const LEAVING: u8 = 14;
+const UNWRITTEN: u8 = 15;
 
 #[cfg(test)]
 mod tests {
@@ -414,6 +422,7 @@ mod tests {
         all.push(Message::Claim { page: PageId(59) });
         all.push(Message::Home { page: PageId(59), home: Rank(3) });
         all.push(Message::Leaving { rank: Rank(3), epoch });
+        all.push(Message::Unwritten { page, epoch });
         let (page, right) = (PageId(51_299), Right::Modified);
         all.push(Message::Grant { page, right, epoch, payload: Payload::Zero });
         all

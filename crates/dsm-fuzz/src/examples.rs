@@ -33,6 +33,7 @@ fn headers() -> Vec<Vec<u8>> {
         Message::Grant { page, right, epoch, payload },
         Message::Invalidate { page, have },
         Message::Ack { page, epoch },
+        Message::Unwritten { page, epoch },
         Message::BarrierArrive { kind, epoch },
         Message::BarrierRelease { kind, epoch },
     ];

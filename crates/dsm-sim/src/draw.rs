@@ -55,6 +55,11 @@ pub(crate) fn draw_setup(rng: &mut Rng, mutant: Option<Mutant>) -> Setup {
             1 => Some(2),
             _ => None,
         },
+        moves_after: match (nodes + most_ops) % 3 {
+            0 => Some(0),
+            1 => Some(1),
+            _ => None,
+        },
         mutant,
     }
 }

@@ -50,7 +50,7 @@ pub(crate) enum Life {
 impl Node {
     pub(crate) fn new(rank: Rank, setup: &Setup) -> Self {
         let config = Config { rank, space: setup.space(), hold: setup.hold };
-        let engine = planted::engine(config, setup.mutant, setup.fan_in);
+        let engine = planted::engine(config, setup);
         let scripts = setup.scripts[usize::from(rank.0)].iter();
         Self {
             engine,

@@ -1,5 +1,6 @@
 //! Engines with a bug in them, where the `mutants` feature allows it.
 
+use crate::Setup;
 use dsm_core::{Config, Engine};
 
 #[cfg(feature = "mutants")]
@@ -22,18 +23,22 @@ pub(crate) fn named(_: &str) -> Option<Mutant> {
 }
 
 #[cfg(feature = "mutants")]
-pub(crate) fn engine(config: Config, mutant: Option<Mutant>, fan_in: Option<u16>) -> Engine {
-    let engine = match mutant {
+pub(crate) fn engine(config: Config, setup: &Setup) -> Engine {
+    let engine = match setup.mutant {
         Some(mutant) => Engine::with_mutant(config, mutant),
         None => Engine::new(config),
     };
-    match fan_in {
+    let engine = match setup.fan_in {
         Some(fan_in) => engine.with_fan_in(fan_in),
+        None => engine,
+    };
+    match setup.moves_after {
+        Some(moves) => engine.with_moves_after(moves),
         None => engine,
     }
 }
 
 #[cfg(not(feature = "mutants"))]
-pub(crate) fn engine(config: Config, _: Option<Mutant>, _: Option<u16>) -> Engine {
+pub(crate) fn engine(config: Config, _: &Setup) -> Engine {
     Engine::new(config)
 }

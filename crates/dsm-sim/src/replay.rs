@@ -26,8 +26,9 @@ pub struct ReplayError {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { pages, heap, placement, hold, arrival, faults, watch, fan_in, mutant, scripts } =
-            &self.setup;
+        let setup = &self.setup;
+        let Setup { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts, .. } =
+            setup;
         let mut special = Vec::new();
         special.extend((*heap > 0).then(|| format!("{HEAP}{heap}")));
         special.extend((*placement != Placement::Cyclic).then(|| placement.to_string()));
@@ -36,7 +37,8 @@ impl fmt::Display for Replay {
         special.extend((*faults == Faults::Batched).then(|| BATCHED.to_owned()));
         special.extend((*faults == Faults::Posted).then(|| POSTED.to_owned()));
         special.extend((*watch == Watch::Program).then(|| PROGRAM.to_owned()));
-        special.extend(fan_in.map(|fan_in| format!("{FAN_IN}{fan_in}")));
+        special.extend(setup.fan_in.map(|fan_in| format!("{FAN_IN}{fan_in}")));
+        special.extend(setup.moves_after.map(|moves| format!("{MOVES}{moves}")));
         special.extend(mutant.map(|mutant| format!("{mutant:?}")));
         let scripts = write_scripts(scripts, WORD);
         write!(f, "{pages}:{}:{scripts}:{}", special.join(","), self.path)
@@ -68,6 +70,7 @@ impl FromStr for Replay {
             faults: Faults::AtOnce,
             watch: Watch::Everything,
             fan_in: None,
+            moves_after: None,
             mutant: None,
             scripts,
         };
@@ -87,13 +90,18 @@ impl FromStr for Replay {
                     let fan_in = fan_in.filter(|fan_in| *fan_in > 0);
                     setup.fan_in = Some(fan_in.ok_or_else(|| error(word, "a number of ranks"))?);
                 }
+                _ if word.starts_with(MOVES) => {
+                    let moves = word.trim_start_matches(MOVES).parse().ok();
+                    setup.moves_after =
+                        Some(moves.ok_or_else(|| error(word, "a number of writes"))?);
+                }
                 _ if Placement::named(word).is_some() => {
                     setup.placement = Placement::named(word).unwrap_or_default();
                 }
                 _ => {
                     let mutant = planted::named(word);
                     setup.mutant = Some(mutant.ok_or_else(|| {
-                        error(word, "heap or tree and a number, a placement, timed, split, batched, posted, program or a planted bug")
+                        error(word, "heap, tree or moves and a number, a placement, timed, split, batched, posted, program or a planted bug")
                     })?);
                 }
             }
@@ -113,6 +121,7 @@ impl std::error::Error for ReplayError {}
 const WORD: Separators = Separators { rank: "+", thread: ",", op: ".", to: "-" };
 const HEAP: &str = "heap";
 const FAN_IN: &str = "tree";
+const MOVES: &str = "moves";
 const TIMED: &str = "timed";
 const SPLIT: &str = "split";
 const BATCHED: &str = "batched";
@@ -131,6 +140,7 @@ mod tests {
             "2:heap3:l0.c1-0.u0+g0-3.h1:",
             "2:block,timed:w0+w1:",
             "1:posted,tree2:b+b:",
+            "1:timed,moves0:r0+w0:",
         ] {
             assert_eq!(text.parse::<Replay>().unwrap().to_string(), text);
         }
@@ -144,6 +154,7 @@ mod tests {
             ("1:odd:r0:", "odd"),
             ("1:heap:r0:", "heap"),
             ("1:tree0:r0:", "tree0"),
+            ("1:moves:r0:", "moves"),
             ("1::r0:1..2", "1..2"),
         ] {
             let error = text.parse::<Replay>().unwrap_err().to_string();

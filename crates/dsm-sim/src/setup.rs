@@ -22,6 +22,8 @@ pub struct Setup {
     pub watch: Watch,
     /// How many ranks are below one in the tree of the barrier of all ranks, if not as many as in a real job.
     pub fan_in: Option<u16>,
+    /// After how many writes in a row a page is expected to move, if not after as many as in a real job; 0 is always.
+    pub moves_after: Option<u8>,
     /// The bug planted in every engine, if any.
     pub mutant: Option<Mutant>,
     /// What each thread of each rank does, rank by rank. Its length is the number of ranks.
@@ -74,6 +76,7 @@ impl Setup {
             faults: Faults::AtOnce,
             watch: Watch::Everything,
             fan_in: None,
+            moves_after: None,
             mutant: None,
             scripts: scripts(text, pages)?,
         })
@@ -181,7 +184,7 @@ impl std::error::Error for ScriptError {}
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pages, heap, placement, hold, arrival, faults, watch, fan_in, mutant, scripts } =
+        let Self { pages, heap, placement, hold, arrival, faults, watch, mutant, scripts, .. } =
             self;
         write!(f, "{} ranks, {pages} pages, hold {hold:?}, arrival {arrival:?}", scripts.len())?;
         write!(f, ", faults {faults:?}, watch {watch:?}")?;
@@ -191,8 +194,11 @@ impl fmt::Display for Setup {
         if *placement != Placement::Cyclic {
             write!(f, ", placed {placement}")?;
         }
-        if let Some(fan_in) = fan_in {
+        if let Some(fan_in) = self.fan_in {
             write!(f, ", {fan_in} ranks below one")?;
+        }
+        if let Some(moves) = self.moves_after {
+            write!(f, ", pages move after {moves} writes in a row")?;
         }
         if let Some(mutant) = mutant {
             write!(f, ", planted bug {mutant:?}")?;

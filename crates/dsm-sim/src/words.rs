@@ -18,6 +18,7 @@ pub(crate) fn say_message(message: &Message) -> String {
         }
         Message::Invalidate { page, have } => format!("invalidate p{page}, have e{have}"),
         Message::Ack { page, epoch } => format!("ack p{page} e{epoch}"),
+        Message::Unwritten { page, epoch } => format!("unwritten p{page} e{epoch}"),
         Message::BarrierArrive { kind, epoch } => format!("at {} e{epoch}", say_kind(kind)),
         Message::BarrierRelease { kind, epoch } => format!("{} open e{epoch}", say_kind(kind)),
         Message::Leaving { rank, epoch } => format!("rank {rank} leaves e{epoch}"),

@@ -16,6 +16,7 @@ pub struct NamedWorld {
     arrival: Arrival,
     faults: Faults,
     fan_in: Option<u16>,
+    moves_after: Option<u8>,
 }
 
 /// When a world is explored.
@@ -90,11 +91,15 @@ pub const WORLDS: &[NamedWorld] = &[
     world("2-touch-lock", 2, "l1 w0 u1 l1 w0 u1 | l1 w0 u1 r1")
         .placed(Placement::FirstTouch)
         .held(),
+    world("2x1-moves", 1, "r0 w0 r0 | w0 r0 w0").moving(0),
+    world("2x1-moves-hold", 1, "r0 w0 r0 w0 | r0 w0 r0 w0").held(),
+    world("3x1-moves", 1, "w0 r0 | r0 w0 | r0 w0").moving(0),
     world("2x2-threads", 2, "w0 r1 / w1 | w1 r0 / r0"),
     world("3x1-split", 1, "w0 | r0 w0 | r0 w0").held().split().batched(),
     world("3x1-lost", 1, "w0 r0 | r0 w0 / x | w0"),
     world("4x1", 1, "w0 | r0 | w0 | r0"),
     world("3x1-long", 1, "r0 w0 r0 | w0 r0 w0 | r0 w0 r0").held(),
+    world("3x1-moves-hold", 1, "w0 r0 | r0 w0 | r0 w0").moving(1).held(),
     world("3x2-hold", 2, "w0 r1 | w1 | r0 w1").held().on_request(),
     world("3-touch-held", 3, "w2 r2 | r2 | w2").placed(Placement::FirstTouch).held().on_request(),
     world("3-touch-real", 3, "w2 | r2 w2 | r2 w2")
@@ -115,6 +120,14 @@ pub const WORLDS: &[NamedWorld] = &[
     world("4x2", 2, "w0 r1 | w1 r0 | r0 | r1").on_request(),
     world("4x1-real", 1, "w0 | r0 w0 | r0 | w0").held().split().batched().on_request(),
     world("3x2-real", 2, "w0 r1 | w1 r0 | r0 w1").held().split().batched().on_request(),
+    world("4x1-moves", 1, "w0 | r0 w0 | r0 w0 | r0").moving(1).on_request(),
+    world("2x1-moves-real", 1, "r0 w0 / r0 | r0 w0 r0 / o0").moving(1).held().posted().on_request(),
+    world("3x1-moves-real", 1, "w0 r0 | r0 w0 | r0 w0")
+        .moving(1)
+        .held()
+        .split()
+        .batched()
+        .on_request(),
     world("2x1-threads-real", 1, "r0 w0 / w0 r0 | w0 r0 / r0").held().split().posted().on_request(),
 ];
 
@@ -138,10 +151,11 @@ impl NamedWorld {
     /// If its scripts cannot be read, which those of [`WORLDS`] can.
     #[must_use]
     pub fn setup(&self, mutant: Option<Mutant>) -> Setup {
-        let Self { pages, heap, placement, scripts, hold, arrival, faults, fan_in, .. } = *self;
+        let Self { pages, heap, placement, scripts, hold, arrival, faults, .. } = *self;
+        let Self { fan_in, moves_after, .. } = *self;
         let plain =
             Setup::new(pages, scripts).expect("the scripts of known worlds are well formed");
-        Setup { heap, placement, hold, arrival, faults, fan_in, mutant, ..plain }
+        Setup { heap, placement, hold, arrival, faults, fan_in, moves_after, mutant, ..plain }
     }
 
     const fn held(mut self) -> Self {
@@ -179,6 +193,11 @@ impl NamedWorld {
         self
     }
 
+    const fn moving(mut self, after: u8) -> Self {
+        self.moves_after = Some(after);
+        self
+    }
+
     const fn on_request(mut self) -> Self {
         self.when = When::OnRequest;
         self
@@ -191,6 +210,18 @@ const FIRST_LARGE: &str = "3x1-split";
 const fn world(name: &'static str, pages: u64, scripts: &'static str) -> NamedWorld {
     let (hold, arrival, faults) = (Hold::None, Arrival::Whole, Faults::AtOnce);
     let (when, placement) = (When::Always, Placement::Cyclic);
-    let (heap, fan_in) = (0, None);
-    NamedWorld { name, when, pages, heap, placement, scripts, hold, arrival, faults, fan_in }
+    let (heap, fan_in, moves_after) = (0, None, None);
+    NamedWorld {
+        name,
+        when,
+        pages,
+        heap,
+        placement,
+        scripts,
+        hold,
+        arrival,
+        faults,
+        fan_in,
+        moves_after,
+    }
 }

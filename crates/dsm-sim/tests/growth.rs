@@ -38,6 +38,18 @@ fn a_write_costs_two_more_for_each_sharer_that_is_not_the_home() {
     check(Operation::UpgradeAll, |nodes| 2 + 2 * (nodes - 2));
 }
 
+/// Not one for the write: and the bytes of one page, not of an upgrade behind it.
+#[test]
+fn a_page_that_ranks_read_and_write_in_turn_costs_a_miss() {
+    check(Operation::Move, |_| 3);
+    let (miss, moved) = (Operation::ReadThird, Operation::Move);
+    for model in [Model::LOOPBACK, Model::NETWORK] {
+        let (miss, moved) = (of(miss, 64, model), of(moved, 64, model));
+        assert_eq!(moved.bytes, miss.bytes);
+        assert!(moved.time < miss.time + 10_000, "no more than a trap: {moved:?}, {miss:?}");
+    }
+}
+
 #[test]
 fn a_lock_costs_nothing_two_or_three_messages() {
     check(Operation::LockCached, |_| 0);

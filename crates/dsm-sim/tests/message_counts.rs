@@ -120,6 +120,68 @@ fn an_upgrade_costs_two_and_two_for_each_other_copy() {
     check(3, "0:w0 1:r0 2:r0", "0:w0", 2 * 2);
 }
 
+/// Three to read it and four for the upgrade, until the home has seen two ranks do so one after the other.
+#[test]
+fn a_page_that_each_rank_reads_and_then_writes_moves_with_one_transfer() {
+    check(3, "1:r0_w0", "2:r0_w0", 3 + 4);
+    check(3, "1:r0_w0 2:r0_w0", "1:r0_w0", 3 + 4);
+    let moves = "1:r0_w0 2:r0_w0 1:r0_w0";
+    check(3, moves, "2:r0_w0", 3);
+    check(3, &format!("{moves} 2:r0_w0"), "1:r0_w0", 3);
+    check(4, moves, "3:r0_w0", 3);
+    // The home is the next.
+    check(3, moves, "0:r0_w0", 2);
+    check(3, &format!("{moves} 0:r0_w0"), "1:r0_w0", 2);
+    check(2, "1:r0_w0 0:r0_w0 1:r0_w0", "0:r0_w0", 2);
+    // An operation is where the page is.
+    check(3, &format!("{moves} 2:r0"), "2:o0", 0);
+}
+
+/// One more message, and one more miss for whom the page was taken from.
+#[test]
+fn a_page_that_moved_in_vain_is_shared_again() {
+    let tried = "1:r0_w0 2:r0_w0 1:r0_w0 2:r0";
+    check(3, tried, "1:r0", 3 + 1);
+    check(4, tried, "3:r0", 3 + 1);
+    check(3, &format!("{tried} 1:r0"), "2:r0", 3);
+    let shared = format!("{tried} 1:r0 2:r0");
+    check(3, &shared, "1:r0_r0", 0);
+    check(3, &shared, "2:r0_r0", 0);
+    check(4, &shared, "3:r0", 3);
+    // The next time it takes four such writes, not two: 2, 1, 2, and 1 is the fourth.
+    let again = |turns| {
+        format!("{shared} {}", ["2:r0_w0", "1:r0_w0", "2:r0_w0", "1:r0_w0"][..turns].join(" "))
+    };
+    check(3, &again(3), "1:r0_w0", 3 + 4);
+    check(3, &again(4), "2:r0_w0", 3);
+}
+
+#[test]
+fn what_one_writes_and_others_read_stays_where_it_is_read() {
+    // One reader: the writer keeps its copy, and the reader's is never the only one.
+    let one = "1:w0 2:r0 1:w0 2:r0 1:w0 2:r0 1:w0";
+    check(3, one, "2:r0", 3);
+    check(3, &format!("{one} 2:r0"), "1:r0", 0);
+    check(3, &format!("{one} 2:r0"), "1:w0", 4);
+    // Several: whoever of them writes.
+    let several = "1:w0 2:r0 3:r0 2:w0 1:r0 3:r0 3:w0 1:r0 2:r0 1:w0 2:r0";
+    check(4, several, "3:r0", 3);
+    check(4, &format!("{several} 3:r0"), "2:r0", 0);
+    check(4, &format!("{several} 3:r0"), "1:r0", 0);
+    // Nobody reads: each miss takes the page as before.
+    check(3, "1:w0 2:w0 1:w0 2:w0", "1:r0", 3);
+    check(3, "1:w0 2:w0 1:w0 2:w0 1:r0", "2:r0", 0);
+}
+
+/// Readers of a lock have it together, however often each of them then wrote.
+#[test]
+fn a_lock_that_each_rank_reads_and_then_writes_stays_one_of_readers() {
+    let turn = |rank: u16| format!("{rank}:s0_u0 {rank}:l0_u0 ");
+    let turns: String = [1, 2, 1, 2, 1].map(turn).concat();
+    check(3, &turns, "2:s0_u0", 3);
+    check(3, &format!("{turns} 2:s0_u0"), "1:s0_u0", 0);
+}
+
 #[test]
 fn a_barrier_costs_two_messages_for_each_rank_but_one() {
     for nodes in 1..=32 {

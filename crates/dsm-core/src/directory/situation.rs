@@ -51,6 +51,10 @@ pub enum HomeEvent {
     Ack,
     /// An ack comes that is not.
     StrayAck,
+    /// Somebody gave the only copy up unwritten.
+    Unwritten,
+    /// Somebody says so of a copy that was never granted.
+    StrayUnwritten,
 }
 
 /// Who asks, as its home knows it.
@@ -79,7 +83,7 @@ impl Directory {
     ) -> Option<HomeSituation> {
         let (page, access) = match *message {
             Message::Request { page, access } => (page, Some(access)),
-            Message::Ack { page, .. } => (page, None),
+            Message::Ack { page, .. } | Message::Unwritten { page, .. } => (page, None),
             _ => return None,
         };
         let transfer = self.transfers.get(&page);
@@ -102,9 +106,12 @@ impl Directory {
             }
         };
         let awaited = |epoch| transfer.is_some_and(|t| t.awaited.get(&from) == Some(&epoch));
+        let granted = |epoch| entry.is_some_and(|entry| epoch <= entry.epoch);
         let event = match (access, *message) {
             (Some(access), _) => HomeEvent::Request(access, self.asker(from, message)),
             (None, Message::Ack { epoch, .. }) if awaited(epoch) => HomeEvent::Ack,
+            (None, Message::Unwritten { epoch, .. }) if granted(epoch) => HomeEvent::Unwritten,
+            (None, Message::Unwritten { .. }) => HomeEvent::StrayUnwritten,
             (None, _) => HomeEvent::StrayAck,
         };
         Some(HomeSituation { state, event })

@@ -205,7 +205,8 @@ impl Message {
             | Self::Forward { page, .. }
             | Self::Grant { page, .. }
             | Self::Invalidate { page, .. }
-            | Self::Ack { page, .. } => Some(page),
+            | Self::Ack { page, .. }
+            | Self::Unwritten { page, .. } => Some(page),
             _ => None,
         }
     }

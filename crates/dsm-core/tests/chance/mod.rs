@@ -68,9 +68,10 @@ pub(crate) fn draw_message(space: &Space, rng: &mut Rng) -> Message {
     let kind = rng.pick(&[BarrierKind::Program, BarrierKind::Finalize]);
     let first = PageId(rng.below(space.pages));
     let claimed = PageId(rng.below(space.area_pages.max(1)));
-    match rng.below(18) {
+    match rng.below(19) {
         15 if space.is_claimed(claimed) => Message::Claim { page: claimed },
         16 if space.is_claimed(claimed) => Message::Home { page: claimed, home: rng.rank(space) },
+        18 => Message::Unwritten { page: first, epoch: later(rng.epoch()) },
         17 => Message::Leaving { rank: rng.rank(space), epoch: rng.epoch() },
         0 => Message::Request { page, access: rng.access() },
         1 => {
@@ -161,6 +162,7 @@ pub(crate) fn distort(message: Message, space: &Space, rng: &mut Rng) -> Message
         }
         Message::Invalidate { page, have } => Message::Invalidate { page, have: nudge(have) },
         Message::Ack { page, epoch } => Message::Ack { page, epoch: nudge(epoch) },
+        Message::Unwritten { page, epoch } => Message::Unwritten { page, epoch: nudge(epoch) },
         Message::BarrierArrive { kind, epoch } => {
             Message::BarrierArrive { kind, epoch: nudge(epoch) }
         }

@@ -58,6 +58,7 @@ pub(crate) fn say_message(message: &Message) -> String {
         }
         Message::Invalidate { page, have } => format!("invalidate page {page}, have {have}"),
         Message::Ack { page, epoch } => format!("ack page {page}, epoch {epoch}"),
+        Message::Unwritten { page, epoch } => format!("unwritten page {page}, epoch {epoch}"),
         Message::BarrierArrive { kind, epoch } => {
             format!("arrive at {}, epoch {epoch}", say_barrier(kind))
         }
@@ -103,6 +104,9 @@ pub(crate) fn message_of(text: &str) -> Option<Message> {
             Message::Invalidate { page: page(p)?, have: epoch(h)? }
         }
         ["ack", "page", p, "epoch", e] => Message::Ack { page: page(p)?, epoch: epoch(e)? },
+        ["unwritten", "page", p, "epoch", e] => {
+            Message::Unwritten { page: page(p)?, epoch: epoch(e)? }
+        }
         ["arrive", "at", k, "epoch", e] => {
             Message::BarrierArrive { kind: barrier(k)?, epoch: epoch(e)? }
         }

@@ -209,14 +209,10 @@ fn operation(it: OperationSituation) -> Verdict {
         (OperationPlace::Owner, CopyContent::Fresh) => {
             impossible(Answer::Unasked, "only its home has a page that was never used")
         }
-        (
-            OperationPlace::HomeAndOwner | OperationPlace::HomeOfAskers | OperationPlace::Home,
-            CopyContent::Open(Right::Exclusive),
-        ) => impossible(Answer::Unasked, "a home uses its unused page without asking"),
-        (OperationPlace::HomeAndOwner, CopyContent::Invalid) if request != Some(Access::Write) => {
-            impossible(Answer::Unasked, "an owner without the page is about to get it to write")
+        (OperationPlace::HomeAndOwner, CopyContent::Invalid) if request.is_none() => {
+            impossible(Answer::Unasked, "an owner without the page is about to get it")
         }
-        (OperationPlace::Owner, CopyContent::Invalid) if request != Some(Access::Write) => {
+        (OperationPlace::Owner, CopyContent::Invalid) if request.is_none() => {
             impossible(Answer::GoesOn, "the home hears of a new owner before it asks the old one")
         }
         (OperationPlace::Stranger, _) => impossible(

@@ -98,9 +98,13 @@ fn forward(state: CopyState, right: Right) -> Verdict {
         (CopyContent::Invalid, _) => {
             impossible(unless_put_off(state), "the owner has a copy, or is about to get one")
         }
-        (CopyContent::Open(_), Right::Exclusive) => {
-            impossible(Answer::GoesOn, "only a page never used is granted to read alone")
+        (CopyContent::Open(Right::Shared), Right::Exclusive) => {
+            impossible(Answer::GoesOn, "a page that others read does not move")
         }
+        (CopyContent::Open(_), Right::Exclusive) if state.puts_off => impossible(
+            Answer::GoesOn,
+            "who has a demand put off shares the page, or is not the owner",
+        ),
         (CopyContent::Open(Right::Shared), _) if state.is_held => {
             impossible(Answer::GoesOn, "an owner that shares its page has ended its hold time")
         }
@@ -114,20 +118,15 @@ fn forward(state: CopyState, right: Right) -> Verdict {
 
 fn early_forward(state: CopyState, right: Right) -> Verdict {
     match (state.content, state.request, right) {
-        (CopyContent::Invalid, Some(Access::Write), Right::Shared) => Verdict::Possible,
-        (CopyContent::Invalid, Some(Access::Write), Right::Modified) if !state.puts_off => {
-            Verdict::Possible
-        }
-        (CopyContent::Invalid, Some(Access::Write), Right::Modified) => impossible(
+        (CopyContent::Invalid, Some(_), Right::Shared) => Verdict::Possible,
+        (CopyContent::Invalid, Some(_), _) if !state.puts_off => Verdict::Possible,
+        (CopyContent::Invalid, Some(_), Right::Modified) => impossible(
             Answer::GoesOn,
             "a writer waits for the acks of those whose forwards are put off",
         ),
-        (CopyContent::Invalid, Some(Access::Write), Right::Exclusive) => {
-            impossible(Answer::GoesOn, "only a page never used is granted to read alone")
-        }
-        (CopyContent::Invalid, _, _) => impossible(
+        (CopyContent::Invalid, Some(_), Right::Exclusive) => impossible(
             Answer::GoesOn,
-            "a reader that is the owner got its page from the home, in order",
+            "who has a demand put off shares the page, or is not the owner",
         ),
         (_, _, _) => impossible(Answer::GoesOn, THIS_COPY_FIRST),
     }
@@ -180,12 +179,12 @@ fn grant(state: CopyState, right: Right, payload: Payload) -> Verdict {
         }
         (_, _) => match (access, right, payload) {
             (Access::Write, _, _)
-            | (_, Right::Shared, Payload::Attached)
+            | (_, Right::Shared | Right::Exclusive, Payload::Attached)
             | (_, Right::Exclusive, Payload::Zero) => Verdict::Possible,
             (_, Right::Modified, _) => {
                 impossible(Answer::GoesOn, "a read request is answered by the right to read")
             }
-            (_, _, _) => impossible(Answer::GoesOn, "a reader has a page alone if nobody used it"),
+            (_, _, _) => impossible(Answer::GoesOn, "a page that was used has content"),
         },
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn all() -> impl Iterator<Item = HomeSituation> {
 /// What can be said to a home in this state; who asks depends on it.
 pub(super) fn events(state: HomeState) -> Vec<HomeEvent> {
     let mut askers = vec![Asker::Owner, Asker::Sharer, Asker::Outsider];
-    let mut all = vec![HomeEvent::StrayAck];
+    let mut all = vec![HomeEvent::StrayAck, HomeEvent::Unwritten, HomeEvent::StrayUnwritten];
     if let HomeState::Transfer { .. } = state {
         askers.extend([Asker::Writer, Asker::Waiting, Asker::Acking]);
         all.push(HomeEvent::Ack);
@@ -32,6 +32,15 @@ pub(super) fn verdict(HomeSituation { state, event }: HomeSituation) -> Verdict 
     match (state, event) {
         (HomeState::Idle { owner: Owner::FreshHome, others_share: true }, _) => {
             impossible(Answer::Unasked, "a page never used has no sharers")
+        }
+        // It comes at any time, however late.
+        (
+            HomeState::Idle { owner: Owner::FreshHome, .. } | HomeState::Transfer { .. },
+            HomeEvent::Unwritten,
+        ) => Verdict::Idle { most: Answer::Nothing },
+        (_, HomeEvent::Unwritten) => Verdict::Possible,
+        (_, HomeEvent::StrayUnwritten) => {
+            impossible(Answer::Fails, "a copy that is given up was granted")
         }
         (_, HomeEvent::StrayAck) => impossible(Answer::Fails, "an ack answers an invalidation"),
         (_, HomeEvent::Ack) => Verdict::Possible,

@@ -71,7 +71,7 @@ fn demand(engine: &Engine, page: PageId, ask: &mut impl FnMut(Input)) {
     for epoch in epochs(engine.copy_epoch(page)) {
         for message in messages(page, epoch) {
             match message {
-                Message::Request { .. } | Message::Ack { .. } => {
+                Message::Request { .. } | Message::Ack { .. } | Message::Unwritten { .. } => {
                     for from in RANKS.map(Rank) {
                         ask(Input::Message { from, message });
                     }
@@ -130,6 +130,7 @@ fn epochs(copy: Epoch) -> impl Iterator<Item = Epoch> {
 fn messages(page: PageId, have: Epoch) -> Vec<Message> {
     let epoch = Epoch(have.0 + 1);
     let mut all = vec![Message::Invalidate { page, have }, Message::Ack { page, epoch: have }];
+    all.push(Message::Unwritten { page, epoch });
     all.extend(RIGHTS_OF_ACCESS.map(|access| Message::Request { page, access }));
     for right in [Right::Shared, Right::Exclusive, Right::Modified] {
         all.extend(RANKS.map(Rank).map(|to| Message::Forward { page, right, to, epoch, have }));

@@ -148,6 +148,8 @@ fn say_home_event(event: HomeEvent) -> String {
         }
         HomeEvent::Ack => "awaited ack".to_owned(),
         HomeEvent::StrayAck => "other ack".to_owned(),
+        HomeEvent::Unwritten => "given up unwritten".to_owned(),
+        HomeEvent::StrayUnwritten => "a copy never granted is given up".to_owned(),
     }
 }
 

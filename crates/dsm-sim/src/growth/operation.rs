@@ -23,6 +23,8 @@ pub enum Operation {
     UpgradeOne,
     /// A rank with a copy to read writes the page; all others have one too.
     UpgradeAll,
+    /// A rank reads and then writes a page that other ranks have read and written in turn before.
+    Move,
     /// A rank takes a lock that it had last.
     LockCached,
     /// A rank takes a lock that nobody ever had.
@@ -72,7 +74,7 @@ pub struct Figure {
 
 impl Operation {
     /// Every one, in the order of the tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ReadHome,
         Self::ReadThird,
         Self::WriteHome,
@@ -80,6 +82,7 @@ impl Operation {
         Self::WriteShared,
         Self::UpgradeOne,
         Self::UpgradeAll,
+        Self::Move,
         Self::LockCached,
         Self::LockHome,
         Self::LockThird,
@@ -108,6 +111,7 @@ impl Operation {
             Self::WriteShared => "write miss, all others share",
             Self::UpgradeOne => "upgrade, one other copy",
             Self::UpgradeAll => "upgrade, all others share",
+            Self::Move => "read and write, each in turn",
             Self::LockCached => "lock, had last",
             Self::LockHome => "lock, nobody had",
             Self::LockThird => "lock, third rank had last",
@@ -168,6 +172,7 @@ impl Operation {
             Self::ReadThird
             | Self::WriteThird
             | Self::UpgradeOne
+            | Self::Move
             | Self::LockThird
             | Self::HandOver
             | Self::HandOverPage
@@ -199,6 +204,10 @@ impl Operation {
                 cluster.perform(1, [store(0)]);
                 let last = nodes - u16::from(self == Self::WriteShared);
                 (0..last).for_each(|rank| cluster.perform(rank, [load(0)]));
+            }
+            Self::Move => {
+                let turn = || [load(0), store(0)];
+                (0..ROUNDS).flat_map(|_| [2, 1]).for_each(|rank| cluster.perform(rank, turn()));
             }
             Self::LockCached | Self::LockThird => cluster.perform(1, [lock(0), unlock(0)]),
             Self::HandOver => cluster.perform(1, [lock(0)]),
@@ -235,6 +244,10 @@ impl Operation {
             }
             Self::HandOver | Self::HandOverPage => {
                 cluster.assign(1, [unlock(0)]);
+                return 2..3;
+            }
+            Self::Move => {
+                cluster.assign(2, [load(0), store(0)]);
                 return 2..3;
             }
             Self::ReadHome => (1, load(0)),
@@ -281,5 +294,5 @@ fn word(page: u64) -> ObjectId {
 
 /// Pages of the heap where it is of interest.
 const HEAP: u64 = 8;
-/// After as many rounds a lock brings the page that is stored to under it.
+/// After as many rounds a lock brings the page that is stored to under it, and a page is expected to move.
 const ROUNDS: u32 = 2;

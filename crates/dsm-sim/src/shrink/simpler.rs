@@ -22,6 +22,7 @@ pub(super) fn simpler(setup: &Setup) -> impl Iterator<Item = Setup> {
     all.extend((setup.placement != cyclic).then(|| Setup { placement: cyclic, ..setup.clone() }));
     all.extend((pages < setup.pages).then(|| Setup { pages, ..setup.clone() }));
     all.extend(setup.fan_in.map(|_| Setup { fan_in: None, ..setup.clone() }));
+    all.extend(setup.moves_after.map(|_| Setup { moves_after: None, ..setup.clone() }));
     let heap = setup.heap.checked_sub(1);
     all.extend(heap.map(|heap| Setup { heap, ..setup.clone() }));
     all.into_iter()

@@ -134,6 +134,9 @@ struct OwnWorld {
     /// How many ranks are below one in the tree of the barrier of all ranks [default: as in a real job]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), requires = "scripts")]
     fan_in: Option<u16>,
+    /// After how many writes in a row a page is expected to move; 0 is always [default: as in a real job]
+    #[arg(long, requires = "scripts")]
+    moves_after: Option<u8>,
     /// Which promises are watched
     #[arg(long, value_enum, default_value_t)]
     watch: WatchArg,
@@ -342,8 +345,9 @@ impl OwnWorld {
             FaultsArg::Posted => Faults::Posted,
         };
         let (heap, placement, watch) = (self.heap, self.placement, self.watch.into());
-        let fan_in = self.fan_in;
-        Ok(Some(Setup { heap, placement, hold, arrival, faults, watch, fan_in, mutant, ..plain }))
+        let (fan_in, moves_after) = (self.fan_in, self.moves_after);
+        let special = Setup { heap, placement, hold, arrival, faults, watch, ..plain };
+        Ok(Some(Setup { fan_in, moves_after, mutant, ..special }))
     }
 }
 
