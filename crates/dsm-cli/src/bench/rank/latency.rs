@@ -51,7 +51,7 @@ pub(super) fn prepare(ground: &Ground<'_>, line: Line, sample: u32, links: &mut 
     for link in &mut *links {
         link.ask(Order::Assist { line, sample })?;
     }
-    operation::prepare(ground, line, sample)
+    operation::prepare(ground, line, sample, links)
 }
 
 /// Messages and bytes that all ranks send for one operation, counted several times, one at a time.

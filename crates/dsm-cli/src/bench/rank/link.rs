@@ -16,6 +16,8 @@ pub(super) enum Order {
     Trip,
     /// Prepare a sample of a line, and answer.
     Assist { line: Line, sample: u32 },
+    /// Look at what was prepared of a line, after rank 0 has, and answer.
+    Look { line: Line, sample: u32 },
     /// Come to a barrier, and answer what this rank has sent so far.
     Settle,
     /// Pass some barriers with the other ranks; no answer.
@@ -43,6 +45,7 @@ impl Order {
         let (code, line, argument) = match self {
             Self::Trip => (1, None, 0),
             Self::Assist { line, sample } => (2, place(line), sample),
+            Self::Look { line, sample } => (9, place(line), sample),
             Self::Settle => (3, None, 0),
             Self::Together => (4, None, 0),
             Self::Hold => (5, None, 0),
@@ -69,6 +72,7 @@ impl Order {
             6 => Self::Compute { threads: argument },
             7 => Self::Stream { kib: argument },
             8 => Self::End,
+            9 => Self::Look { line: line?, sample: argument },
             _ => return None,
         })
     }
@@ -217,6 +221,7 @@ mod tests {
         let orders = [
             Order::Trip,
             Order::Assist { line, sample },
+            Order::Look { line, sample },
             Order::Settle,
             Order::Together,
             Order::Hold,

@@ -33,10 +33,13 @@ pub(super) fn assist(ground: &Ground<'_>, line: Line, sample: u32) -> Outcome {
 }
 
 /// What rank 0 prepares after them.
-pub(super) fn prepare(ground: &Ground<'_>, line: Line, sample: u32) -> Outcome {
+pub(super) fn prepare(ground: &Ground<'_>, line: Line, sample: u32, links: &mut [Link]) -> Outcome {
     match line {
         Line::Upgrade1 | Line::Upgrade2 | Line::Upgrade3 => {
-            expect_mark(ground, ground.page(line, sample, 1), sample)
+            expect_mark(ground, ground.page(line, sample, 1), sample)?;
+            // A page that always went from reader to writer would have come here as the only copy.
+            links.first_mut().ok_or("no other rank")?.ask(Order::Look { line, sample })?;
+            Ok(())
         }
         Line::Upgrade0 => {
             black_box(ground.word(ground.page(line, sample, 0)).load(SeqCst));
@@ -46,6 +49,11 @@ pub(super) fn prepare(ground: &Ground<'_>, line: Line, sample: u32) -> Outcome {
         Line::LockCached => turn(ground.node, ground.used_lock(line).0),
         _ => Ok(()),
     }
+}
+
+/// What rank 1 does once rank 0 is prepared.
+pub(super) fn look(ground: &Ground<'_>, line: Line, sample: u32) -> Outcome {
+    expect_mark(ground, ground.page(line, sample, 1), sample)
 }
 
 /// One sample: how many microseconds the operation took, once or several times.

@@ -15,6 +15,10 @@ pub(super) fn until_the_end(ground: &Ground<'_>, mut link: Link) -> Outcome {
                 streams::assist(ground, line, sample);
                 link.answer([0; 2])?;
             }
+            Order::Look { line, sample } => {
+                operation::look(ground, line, sample)?;
+                link.answer([0; 2])?;
+            }
             Order::Settle => {
                 ground.node.barrier()?;
                 let stats = ground.node.stats();
