@@ -193,7 +193,11 @@ impl Faults {
     ///
     /// # Errors
     /// If the mechanism cannot be had, or the process has a [`Faults`] already.
+    ///
+    /// # Panics
+    /// If the region has one view, whose faults nobody could serve.
     pub fn start(region: Arc<Region>, choice: Choice) -> Result<Self, FaultsError> {
+        assert!(region.has_two_views(), "faults are served behind the program's view");
         let turn = Turn::take()?;
         let fence = Fence::prepare().ok_or(FaultsError::NoFence)?;
         let pages = region.pages();

@@ -1,4 +1,4 @@
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Placement};
 use rustix::mm::Advice;
 use std::io;
 use std::slice;
@@ -19,7 +19,7 @@ impl Hidden {
     /// If the kernel maps no memory, or does not promise to keep it to itself.
     pub fn new(bytes: usize) -> io::Result<Self> {
         // The kernel maps no nothing.
-        let mapping = Mapping::anonymous(bytes.max(1))?;
+        let mapping = Mapping::anonymous(bytes.max(1), Placement::Anywhere)?;
         mapping.advise(Advice::LinuxDontDump)?;
         mapping.advise(Advice::LinuxDontFork)?;
         Ok(Self { mapping })

@@ -47,13 +47,13 @@ impl Mapping {
     }
 
     /// Maps zeroed private memory that costs nothing until it is touched.
-    pub(crate) fn anonymous(bytes: usize) -> Result<Self, Errno> {
-        let (hint, fixed) = Placement::Anywhere.arguments();
+    pub(crate) fn anonymous(bytes: usize, placement: Placement) -> Result<Self, Errno> {
+        let (hint, fixed) = placement.arguments();
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | fixed;
         let prot = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: without a fixed address the kernel chooses a free range.
+        // SAFETY: as for `of_file`.
         let start = unsafe { rustix::mm::mmap_anonymous(hint, bytes, prot, flags) }?;
-        Self::adopt(start, bytes, Placement::Anywhere)
+        Self::adopt(start, bytes, placement)
     }
 
     fn adopt(start: *mut c_void, bytes: usize, placement: Placement) -> Result<Self, Errno> {

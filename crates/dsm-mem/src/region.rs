@@ -35,7 +35,8 @@ pub struct Layout {
 #[derive(Debug)]
 pub struct Region {
     application: Mapping,
-    service: Mapping,
+    /// `None` where no page ever leaves: the other view serves.
+    second: Option<Mapping>,
     area_bytes: usize,
     page_bytes: usize,
 }
@@ -46,6 +47,21 @@ impl Region {
     /// # Errors
     /// If the range is not free or the kernel refuses it.
     pub fn reserve(layout: Layout) -> Result<Self, RegionError> {
+        Self::reserve_by(layout, Self::map)
+    }
+
+    /// Reserves a region whose pages never leave this process, for a job of one rank: one view, of private
+    /// memory, which costs what the program's own memory does. Faults cannot be served there. If the kernel
+    /// does not reserve private memory without promising it ([`reserve`](Self::reserve) needs no promise),
+    /// the region is one of two views.
+    ///
+    /// # Errors
+    /// If the range is not free or the kernel refuses it.
+    pub fn reserve_alone(layout: Layout) -> Result<Self, RegionError> {
+        Self::reserve_by(layout, Self::map_alone)
+    }
+
+    fn reserve_by(layout: Layout, map: Map) -> Result<Self, RegionError> {
         let Layout { base, bytes, heap_bytes } = layout;
         let page_bytes = rustix::param::page_size();
         if base == 0 || !base.is_multiple_of(page_bytes) {
@@ -60,7 +76,7 @@ impl Region {
             .zip(rounded(heap_bytes))
             .filter(fits)
             .ok_or(RegionError::Size { base, bytes, heap_bytes })?;
-        let region = Self::map(Placement::At(base), area_bytes, heap_bytes, page_bytes)?;
+        let region = map(Placement::At(base), area_bytes, heap_bytes, page_bytes)?;
         fork::watch(base, region.bytes()).map_err(advise_error("forked children"))?;
         Ok(region)
     }
@@ -100,7 +116,34 @@ impl Region {
                 Err(errno) => return Err(advise_error("huge pages")(errno)),
             }
         }
-        Ok(Self { application, service, area_bytes, page_bytes })
+        Ok(Self { application, second: Some(service), area_bytes, page_bytes })
+    }
+
+    fn map_alone(
+        placement: Placement,
+        area_bytes: usize,
+        heap_bytes: usize,
+        page_bytes: usize,
+    ) -> Result<Self, RegionError> {
+        let bytes = area_bytes + heap_bytes;
+        let application = match (Mapping::anonymous(bytes, placement), placement) {
+            (Ok(application), _) => application,
+            (Err(Errno::EXIST), Placement::At(base)) => return Err(base_in_use(base, bytes)),
+            // Under strict overcommit, or a limit on private memory.
+            (Err(_), _) => return Self::map(placement, area_bytes, heap_bytes, page_bytes),
+        };
+        // Huge pages are as for the program's own memory.
+        application.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
+        application.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))?;
+        Ok(Self { application, second: None, area_bytes, page_bytes })
+    }
+
+    pub(crate) fn has_two_views(&self) -> bool {
+        self.second.is_some()
+    }
+
+    fn service(&self) -> &Mapping {
+        self.second.as_ref().unwrap_or(&self.application)
     }
 
     /// The first address of the application view.
@@ -174,7 +217,11 @@ impl Region {
         let pages = usize::try_from(pages).expect("the run fits the address space");
         let bytes = pages.checked_mul(self.page_bytes).expect("the run fits the address space");
         let offset = self.offset_of(first);
-        Ok(self.service.advise_range(offset, bytes, Advice::LinuxRemove)?)
+        let advice = match self.second {
+            Some(_) => Advice::LinuxRemove,
+            None => Advice::LinuxDontNeed,
+        };
+        Ok(self.service().advise_range(offset, bytes, advice)?)
     }
 
     /// Carries out an operation on the word at `byte_offset`, atomically and in the one order of all
@@ -184,7 +231,7 @@ impl Region {
     /// If there is no aligned word at `byte_offset`.
     pub fn operate(&self, byte_offset: usize, operation: Operation) -> u64 {
         // SAFETY: AtomicU64 is an atomic integer.
-        let words: &[AtomicU64] = unsafe { self.service.atomics(byte_offset, 1) };
+        let words: &[AtomicU64] = unsafe { self.service().atomics(byte_offset, 1) };
         operation.run(&words[0])
     }
 
@@ -204,7 +251,7 @@ impl Region {
     ) -> io::Result<usize> {
         assert!(offset < self.page_bytes, "a receive begins inside the page: {offset}");
         let bytes = self.page_bytes - offset;
-        let into = self.service.at(self.offset_of(page) + offset, bytes);
+        let into = self.service().at(self.offset_of(page) + offset, bytes);
         retry_interrupted(|| {
             // SAFETY: `into` is valid for writes of `bytes` bytes, inside the service view, which
             // stays mapped while `self` is borrowed; that memory is only accessed by atomics and
@@ -219,7 +266,7 @@ impl Region {
     /// If they do not end inside the page.
     pub fn write_page(&self, page: PageId, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= self.page_bytes, "what is written ends inside the page");
-        let into = self.service.at(self.offset_of(page) + offset, bytes.len());
+        let into = self.service().at(self.offset_of(page) + offset, bytes.len());
         // SAFETY: `into` is valid for writes of that many bytes, inside the service view, which stays mapped
         // while `self` is borrowed, and which is no Rust object that `bytes` could be part of. Its memory is
         // only accessed by atomics and system calls, and by nobody while the content of a page comes in.
@@ -232,7 +279,7 @@ impl Region {
     /// # Errors
     /// What sendmsg(2) says; [`io::ErrorKind::WouldBlock`] when the socket is full.
     pub fn send_page(&self, header: &[u8], page: PageId, to: BorrowedFd<'_>) -> io::Result<usize> {
-        let from = self.service.at(self.offset_of(page), self.page_bytes);
+        let from = self.service().at(self.offset_of(page), self.page_bytes);
         let mut parts = [
             libc::iovec { iov_base: header.as_ptr().cast_mut().cast(), iov_len: header.len() },
             libc::iovec { iov_base: from.cast(), iov_len: self.page_bytes },
@@ -252,7 +299,7 @@ impl Region {
 
     /// Appends a page's bytes as the service view has them. No thread of the program may store to it meanwhile.
     pub fn copy_page(&self, page: PageId, into: &mut Vec<u8>) {
-        let from = self.service.at(self.offset_of(page), self.page_bytes);
+        let from = self.service().at(self.offset_of(page), self.page_bytes);
         into.reserve(self.page_bytes);
         let end = into.len() + self.page_bytes;
         let place = into.spare_capacity_mut().as_mut_ptr();
@@ -293,9 +340,12 @@ impl Region {
     fn service_words(&self, page: PageId) -> &[AtomicU64] {
         let offset = self.offset_of(page);
         // SAFETY: AtomicU64 is an atomic integer.
-        unsafe { self.service.atomics(offset, self.page_bytes / size_of::<u64>()) }
+        unsafe { self.service().atomics(offset, self.page_bytes / size_of::<u64>()) }
     }
 }
+
+/// How a region is mapped: where, bytes of the area, of the heap and of a page.
+type Map = fn(Placement, usize, usize, usize) -> Result<Region, RegionError>;
 
 fn memory_file(bytes: usize) -> Result<OwnedFd, RegionError> {
     // Beyond RLIMIT_FSIZE ftruncate sends SIGXFSZ, which would end the process without a word.

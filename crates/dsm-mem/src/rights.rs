@@ -1,4 +1,4 @@
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Placement};
 use dsm_core::{Access, PageId};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,7 +13,7 @@ impl Rights {
     /// All pages without access.
     pub(crate) fn new(pages: u64) -> Result<Self, Errno> {
         let bytes = usize::try_from(pages).expect("the region fits the address space");
-        Ok(Self(Mapping::anonymous(bytes)?))
+        Ok(Self(Mapping::anonymous(bytes, Placement::Anywhere)?))
     }
 
     pub(crate) fn of(&self, page: PageId) -> Access {

@@ -19,7 +19,7 @@ use crate::supervisor::Supervisor;
 use dsm_core::pr204::Profile;
 use dsm_core::wire::{Hello, Limits, Secrecy, VERSION};
 use dsm_core::{Config, Engine, Hold, Placement, Rank, Space};
-use dsm_mem::{Faults, Hidden, Layout, Region, RegionError};
+use dsm_mem::{Faults, Hidden, Layout, Region};
 use dsm_net::connection::Connection;
 use dsm_net::keys::{KEY_BYTES, PairKeys};
 use dsm_net::launch::Status;
@@ -36,7 +36,7 @@ impl Node {
     pub(super) fn join_once() -> Result<Self, JoinError> {
         let settings = Settings::from_environment()?;
         let Some(found) = Found::find(settings.join_timeout)? else {
-            return Self::alone(Arc::new(reserve(&settings)?), None);
+            return Self::alone(&settings, None);
         };
         Self::join_job(&settings, &found).inspect_err(|error| {
             let Some(supervisor) = &found.supervisor else { return };
@@ -55,7 +55,8 @@ impl Node {
     }
 
     /// A job of one rank: its pages never leave, so nothing faults, and every token is its own.
-    fn alone(region: Arc<Region>, supervisor: Option<Arc<Supervisor>>) -> Result<Self, JoinError> {
+    fn alone(settings: &Settings, supervisor: Option<Arc<Supervisor>>) -> Result<Self, JoinError> {
+        let region = Arc::new(Region::reserve_alone(layout(settings))?);
         let place = Place {
             rank: Rank(0),
             space: space(1, &region, Placement::Cyclic),
@@ -79,13 +80,13 @@ impl Node {
         if let Some(profile) = pr204::profile_of(settings.peer, found.nodes.len())? {
             return Self::join_foreign(settings, profile, found);
         }
-        let region = Arc::new(reserve(settings)?);
         if found.nodes.len() == 1 {
             found.tell(&Status::Joining);
-            let node = Self::alone(region, found.supervisor.clone())?;
+            let node = Self::alone(settings, found.supervisor.clone())?;
             found.tell(&Status::Joined { fault_engine: "none: one rank".to_owned() });
             return Ok(node);
         }
+        let region = Arc::new(Region::reserve(layout(settings))?);
         let faults = Faults::start(Arc::clone(&region), settings.fault)?;
         let fault_engine = faults.describe();
         let hello = hello(found, &region, settings.placement);
@@ -221,9 +222,9 @@ struct Place {
     prefetch: u8,
 }
 
-fn reserve(settings: &Settings) -> Result<Region, RegionError> {
+fn layout(settings: &Settings) -> Layout {
     let &Settings { base, bytes, heap_bytes, .. } = settings;
-    Region::reserve(Layout { base, bytes, heap_bytes })
+    Layout { base, bytes, heap_bytes }
 }
 
 fn space(nodes: u16, region: &Region, placement: Placement) -> Space {
