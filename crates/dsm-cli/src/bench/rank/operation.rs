@@ -36,10 +36,12 @@ pub(super) fn assist(ground: &Ground<'_>, line: Line, sample: u32) -> Outcome {
 pub(super) fn prepare(ground: &Ground<'_>, line: Line, sample: u32, links: &mut [Link]) -> Outcome {
     match line {
         Line::Upgrade1 | Line::Upgrade2 | Line::Upgrade3 => {
-            expect_mark(ground, ground.page(line, sample, 1), sample)?;
-            // A page that always went from reader to writer would have come here as the only copy.
+            let page = ground.page(line, sample, 1);
+            expect_mark(ground, page, sample)?;
+            // A page that always went from reader to writer would have come here as the only copy, and gone on
+            // as such to who looks next; once it was passed on unwritten it is shared.
             links.first_mut().ok_or("no other rank")?.ask(Order::Look { line, sample })?;
-            Ok(())
+            expect_mark(ground, page, sample)
         }
         Line::Upgrade0 => {
             black_box(ground.word(ground.page(line, sample, 0)).load(SeqCst));
