@@ -10,33 +10,37 @@ pub(crate) fn judge(trial: &Trial, injury: &Injury, ended: &Ended, outcome: &mut
     let promise = if outcome.is_injured { trial.kind.promise() } else { Promise::Completes };
     match promise {
         Promise::Completes => judge_success(trial, ended, &mut outcome.violations),
-        Promise::Told => judge_result(trial, ended, &mut outcome.violations),
+        Promise::Told => judge_result(trial, None, ended, &mut outcome.violations),
         Promise::Vanishes if ended.code != 137 => {
             judge_success(trial, ended, &mut outcome.violations)
         }
         Promise::Vanishes => {}
-        Promise::Ends if ended.code == 0 => judge_result(trial, ended, &mut outcome.violations),
+        Promise::Ends if ended.code == 0 => {
+            // It left with 0 after the job was over for it, and before it could say so.
+            let silent = injury.rank.filter(|_| trial.kind == Kind::RankLeaves);
+            judge_result(trial, silent, ended, &mut outcome.violations);
+        }
         Promise::Ends => judge_end(trial, injury, ended, outcome),
     }
 }
 
 /// As if nothing had gone wrong, and without a word; that waits are long may be said.
 fn judge_success(trial: &Trial, ended: &Ended, violations: &mut Vec<String>) {
-    judge_result(trial, ended, violations);
+    judge_result(trial, None, ended, violations);
     let is_alarm = |text: &str| !text.contains(" waited ");
     if ended.code == 0 && ended.texts(Stream::Stderr).any(is_alarm) {
         violations.push("something was said of a job that went well".to_owned());
     }
 }
 
-/// Every rank has the right result.
-fn judge_result(trial: &Trial, ended: &Ended, violations: &mut Vec<String>) {
+/// Every rank has the right result, but for one that could not say so.
+fn judge_result(trial: &Trial, silent: Option<usize>, ended: &Ended, violations: &mut Vec<String>) {
     if ended.code != 0 {
         violations.push(format!("exit code {}, not 0", ended.code));
         return;
     }
     let right = format!("{}: right", trial.workload);
-    for rank in 0..trial.machines.len() {
+    for rank in (0..trial.machines.len()).filter(|&rank| Some(rank) != silent) {
         if ended.rank(rank).last() != Some(&&*right) {
             violations.push(format!("rank {rank} did not say {right:?}"));
         }
@@ -116,6 +120,14 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_with_0_when_all_is_done_need_not_say_so() {
+        let mut lines = right();
+        lines.retain(|line| !line.text.contains("[Proc 0 : ") || !line.text.contains(": right"));
+        assert_eq!(violations(Kind::RankLeaves, 0, &lines), [""; 0]);
+        check(Kind::RankKilled, 0, &lines, "rank 0 did not say");
+    }
+
+    #[test]
     fn a_wrong_exit_code_is_found() {
         check(Kind::RankKilled, 75, &killed(1.1), "exit code 75, not one of [137]");
         check(Kind::Loss, 75, &killed(1.1), "exit code 75, not 0");
@@ -178,7 +190,7 @@ mod tests {
     fn violations(kind: Kind, code: i32, lines: &[Line]) -> Vec<String> {
         let choice = Choice { kinds: &[kind], engines: &["uffd"] };
         let trial = Trial { workload: "bank", machines: vec![1, 2], ..Trial::of(1, choice) };
-        let rank = (kind == Kind::RankKilled).then_some(0);
+        let rank = matches!(kind, Kind::RankKilled | Kind::RankLeaves).then_some(0);
         let at = Duration::from_secs(1);
         let injury = Injury { at, rank, hosts: [1].into(), ..Injury::default() };
         let took = Duration::from_secs(3);
