@@ -1,7 +1,8 @@
 //! The shared region of one rank and its faults.
 //!
 //! A [`Region`] is one memory mapped twice: the *application view*, at the address that all ranks
-//! agree on, and the *service view*, through which the driver thread reads and fills pages.
+//! agree on, and the *service view*, through which the driver thread reads and fills pages. A rank alone
+//! in its job has the application view only.
 //! [`Faults`] stops the threads that touch a page of the application view without the access they
 //! need, tells the driver, and opens pages for them. Two mechanisms do that, with the same contract:
 //! userfaultfd, and mprotect with a SIGSEGV handler.

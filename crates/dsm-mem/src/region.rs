@@ -106,10 +106,7 @@ impl Region {
         let service = Mapping::of_file(memory.as_fd(), bytes, Placement::Anywhere)
             .map_err(|errno| map_error("service", bytes, errno))?;
         for view in [&application, &service] {
-            // The kernel dumps a shared mapping page by page and fills its holes: the core of a rank
-            // with 64 GiB takes 22 s with userfaultfd, and with SIGSEGV as much memory and disk.
-            view.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
-            view.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))?;
+            keep_here(view)?;
             match view.advise(Advice::LinuxNoHugepage) {
                 // A kernel without huge pages does not know the advice.
                 Ok(()) | Err(Errno::INVAL) => (),
@@ -133,8 +130,7 @@ impl Region {
             (Err(_), _) => return Self::map(placement, area_bytes, heap_bytes, page_bytes),
         };
         // Huge pages are as for the program's own memory.
-        application.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
-        application.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))?;
+        keep_here(&application)?;
         Ok(Self { application, second: None, area_bytes, page_bytes })
     }
 
@@ -342,6 +338,14 @@ impl Region {
         // SAFETY: AtomicU64 is an atomic integer.
         unsafe { self.service().atomics(offset, self.page_bytes / size_of::<u64>()) }
     }
+}
+
+/// Keeps a view out of core dumps and forked children.
+fn keep_here(view: &Mapping) -> Result<(), RegionError> {
+    // The kernel dumps a shared mapping page by page and fills its holes: the core of a rank
+    // with 64 GiB takes 22 s with userfaultfd, and with SIGSEGV as much memory and disk.
+    view.advise(Advice::LinuxDontDump).map_err(advise_error("core dumps"))?;
+    view.advise(Advice::LinuxDontFork).map_err(advise_error("forked children"))
 }
 
 /// How a region is mapped: where, bytes of the area, of the heap and of a page.

@@ -92,7 +92,7 @@ fn a_long_wait_is_explained_unasked_by_who_is_in_the_way() {
         for (what, why) in [
             (" for page 0x", "whose home is rank 2 (localhost): home "),
             (" for page 0x", "whose home is rank 0 (localhost): owner "),
-            (" at dsm_barrier for rank 0 (localhost), rank 2 (localhost)", ": "),
+            (" s ", "at dsm_barrier for rank 0 (localhost), rank 2 (localhost): "),
         ] {
             let why = format!("{why}{stopped}");
             let told = running.await_stderr(&why, 1);
