@@ -4,6 +4,8 @@ use rustix::process::Pid;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A host of which no process runs, as a machine that is suspended: its kernel still answers. Dropping it lets them go on.
 #[derive(Debug)]
@@ -44,14 +46,18 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         // What fails here fails because it is gone already; dropping must not panic.
         let _ = fs::write(self.group.join("freezer.state"), "THAWED");
-        for _ in 0..MOVES {
+        let deadline = Instant::now() + DEATH;
+        while Instant::now() < deadline {
+            // Processes may be born while others are moved, and who is dying cannot be moved.
             for pid in members(&self.group) {
                 let _ = enter(&self.home, &pid);
             }
             if fs::remove_dir(&self.group).is_ok() {
                 return;
             }
+            thread::yield_now();
         }
+        eprintln!("{} cannot be removed", self.group.display());
     }
 }
 
@@ -73,5 +79,36 @@ fn own_group() -> Option<PathBuf> {
     group.join("cgroup.procs").exists().then_some(group)
 }
 
-/// Processes may be born while others are moved.
-const MOVES: u32 = 100;
+/// How long it may take until those who are dying when they are let go on are dead.
+const DEATH: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal, kill_process};
+    use std::io::Read;
+    use std::process::{Child, Stdio};
+
+    /// A process with much memory takes a while to die.
+    #[test]
+    fn nothing_is_left_where_somebody_died_in_the_cold() {
+        let Some(lab) = Lab::on_hosts(1, 1, &[]) else { return };
+        let mut large = lab.on_host(0);
+        large.args(["dd", "if=/dev/zero", "bs=512M", "count=1", "status=none"]);
+        let mut large = large.stdout(Stdio::piped()).spawn().unwrap();
+        // It has read everything.
+        large.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let Some(frozen) = Frozen::new(&lab, 0) else { return };
+        kill_process(child(&large), Signal::KILL).unwrap();
+        let group = frozen.group.clone();
+        drop(frozen);
+        assert!(!group.exists(), "{} is left", group.display());
+        large.wait().unwrap();
+    }
+
+    fn child(parent: &Child) -> Pid {
+        let pid = parent.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+    }
+}
