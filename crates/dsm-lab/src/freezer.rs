@@ -98,12 +98,12 @@ mod tests {
         let mut large = large.stdout(Stdio::piped()).spawn().unwrap();
         // It has read everything.
         large.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let Some(frozen) = Frozen::new(&lab, 0) else { return };
+        let frozen = Frozen::new(&lab, 0);
         kill_process(child(&large), Signal::KILL).unwrap();
-        let group = frozen.group.clone();
-        drop(frozen);
-        assert!(!group.exists(), "{} is left", group.display());
+        let group = frozen.map(|frozen| frozen.group.clone());
         large.wait().unwrap();
+        let Some(group) = group else { return };
+        assert!(!group.exists(), "{} is left", group.display());
     }
 
     fn child(parent: &Child) -> Pid {
