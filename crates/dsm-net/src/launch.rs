@@ -24,7 +24,7 @@ pub const MAX_NAMED: usize = 64;
 
 /// For how long nothing has come from a rank when another says [`Status::Unheard`] of it. After a blackout of 2 s
 /// the kernel has sent again by then what was lost, even if it doubles its pauses from 0.2 s.
-pub const UNHEARD_AFTER: Duration = Duration::from_millis(3_500);
+pub const UNHEARD_AFTER: Duration = Duration::from_millis(3_250);
 
 /// Both ends of a launch must speak the same version.
 pub const VERSION: u16 = 6;

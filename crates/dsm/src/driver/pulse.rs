@@ -88,7 +88,7 @@ impl Pulse {
 }
 
 /// Most waits are shorter, and most programs never have so long a pause while somebody waits.
-const PING_AFTER: Duration = Duration::from_millis(1_500);
+const PING_AFTER: Duration = Duration::from_millis(1_250);
 
 #[cfg(test)]
 mod tests {
@@ -141,12 +141,12 @@ mod tests {
     #[test]
     fn silence_after_a_message_ends_with_one_ping() {
         let mut peer = Peer { said: 1, ..Peer::default() };
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
         assert_eq!(peer.look(), Beat::Waits);
         peer.answers();
         assert_eq!(peer.look(), Beat::Rests);
         peer.said += 1;
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_peer_that_does_not_answer_is_told_once() {
         let mut peer = Peer { said: 1, ..Peer::default() };
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
         assert_eq!(peer.looks(Beat::Waits), (7, Beat::Unheard));
         assert!(peer.pulse.is_unheard());
         for _ in 0..100 {
@@ -177,23 +177,23 @@ mod tests {
     #[test]
     fn a_line_that_moves_is_not_dead() {
         let mut peer = Peer { said: 1, ..Peer::default() };
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
         for _ in 0..100 {
             peer.received += 1;
             for _ in 0..13 {
                 assert_eq!(peer.look(), Beat::Waits);
             }
         }
-        assert_eq!(peer.looks(Beat::Waits), (1, Beat::Unheard));
+        assert_eq!(peer.looks(Beat::Waits), (0, Beat::Unheard));
     }
 
     #[test]
     fn what_was_said_after_the_ping_is_asked_for_again() {
         let mut peer = Peer { said: 1, ..Peer::default() };
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
         peer.said += 1;
         peer.answers();
-        assert_eq!(peer.looks(Beat::Waits), (6, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
         peer.answers();
         assert_eq!(peer.look(), Beat::Rests);
     }
@@ -201,10 +201,10 @@ mod tests {
     #[test]
     fn a_lost_connection_begins_anew() {
         let mut peer = Peer { said: 1, ..Peer::default() };
-        assert_eq!(peer.looks(Beat::Waits), (5, Beat::Ping));
+        assert_eq!(peer.looks(Beat::Waits), (4, Beat::Ping));
         assert_eq!(peer.looks(Beat::Waits), (7, Beat::Unheard));
         peer.pulse.on_lost();
         assert!(!peer.pulse.is_unheard());
-        assert_eq!(peer.looks(Beat::Waits), (13, Beat::Unheard));
+        assert_eq!(peer.looks(Beat::Waits), (12, Beat::Unheard));
     }
 }

@@ -58,7 +58,7 @@ fn unmet(rank: u16, of: &[u16], ms: u64, is_besieged: bool) -> Status {
     Status::Unmet { ranks: of.iter().map(one).collect(), is_besieged }
 }
 
-const SILENT: &str = "rank 0 has had no answer from rank 1 for 3.9 s, though dsmexec reaches both";
+const SILENT: &str = "rank 0 has had no answer from rank 1 for 3.6 s, though dsmexec reaches both";
 
 #[test]
 fn ranks_that_answer_dsmexec_and_not_each_other_are_parted() {
