@@ -71,6 +71,10 @@ fn member(lab: &Lab, networks: &[PathBuf], name: &str) -> Option<Member> {
         _ if is_ours => Role::Program,
         _ => return None,
     };
+    if matches!(role, Role::Exec | Role::Wrap) && parent_exe(&proc).as_ref() == Some(&exe) {
+        // It is about to become something else.
+        return None;
+    }
     let network = network_of(name)?;
     let host = networks.iter().position(|other| *other == network)?;
     if role == Role::SshServer && is_listener(&proc) {
@@ -85,6 +89,12 @@ fn is_listener(proc: &Path) -> bool {
     let status = fs::read_to_string(proc.join("status")).unwrap_or_default();
     let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     pids.split_whitespace().next_back() == Some("1")
+}
+
+fn parent_exe(proc: &Path) -> Option<PathBuf> {
+    let status = fs::read_to_string(proc.join("status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+    fs::read_link(format!("/proc/{parent}/exe")).ok()
 }
 
 fn rank_of(proc: &Path) -> Option<usize> {
