@@ -1,7 +1,7 @@
 use rustix::process::getuid;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who starts a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +28,22 @@ impl User {
 
     /// The words that make a program this user's, with a home directory of its own.
     pub fn words(self, dir: &Path) -> Vec<String> {
-        if self == Self::Root || !getuid().is_root() {
+        if !getuid().is_root() {
             return Vec::new();
         }
-        let (id, name, home) = (LAB_ID, self.name(), dir.join(HOME));
-        let become_user = format!(
-            "setpriv --reuid {id} --regid {id} --clear-groups env USER={name} LOGNAME={name}"
-        );
-        become_user
-            .split(' ')
-            .map(str::to_owned)
-            .chain([format!("HOME={}", home.display())])
-            .collect()
+        let name = self.name();
+        let become_user = match self {
+            Self::Root => "env".to_owned(),
+            Self::Ordinary => format!(
+                "setpriv --reuid {LAB_ID} --regid {LAB_ID} --clear-groups env USER={name} LOGNAME={name}"
+            ),
+        };
+        let home = format!("HOME={}", self.home(dir).display());
+        become_user.split(' ').map(str::to_owned).chain([home]).collect()
+    }
+
+    fn home(self, dir: &Path) -> PathBuf {
+        dir.join(format!("home.{}", self.name()))
     }
 
     /// Makes a file or directory this user's own, private if it is a file.
@@ -52,19 +56,24 @@ impl User {
         }
     }
 
-    /// Writes the machine's password and group files with the lab's user added, to be mounted over them.
+    /// Writes the machine's password and group files with the lab's user added, to be mounted over them. In the lab root
+    /// has an empty home directory too: who logs in runs what the shell finds at home, and that may take long.
     pub fn write_accounts(dir: &Path) {
-        let home = dir.join(HOME);
-        fs::create_dir(&home).unwrap();
-        Self::Ordinary.give(&home);
-        let name = Self::Ordinary.name();
-        let line = format!("{name}:x:{LAB_ID}:{LAB_ID}::{}:/bin/sh\n", home.display());
+        for user in [Self::Root, Self::Ordinary] {
+            let home = user.home(dir);
+            fs::create_dir(&home).unwrap();
+            user.give(&home);
+        }
         let passwd = fs::read_to_string("/etc/passwd").unwrap();
-        fs::write(dir.join("passwd"), passwd + &line).unwrap();
+        let others = passwd.lines().filter(|line| !line.starts_with("root:"));
+        let root = format!("root:x:0:0:root:{}:/bin/bash", Self::Root.home(dir).display());
+        let (name, home) = (Self::Ordinary.name(), Self::Ordinary.home(dir));
+        let line = format!("{name}:x:{LAB_ID}:{LAB_ID}::{}:/bin/sh", home.display());
+        let lines: Vec<&str> = [&*root].into_iter().chain(others).chain([&*line]).collect();
+        fs::write(dir.join("passwd"), lines.join("\n") + "\n").unwrap();
         let group = fs::read_to_string("/etc/group").unwrap();
         fs::write(dir.join("group"), group + &format!("{name}:x:{LAB_ID}:\n")).unwrap();
     }
 }
 
-const HOME: &str = "home";
 const LAB_ID: u32 = 64_321;
