@@ -4,10 +4,16 @@
 use anyhow::{Context, bail};
 use clap::Parser;
 use dsm_lab::{Campaign, Kind, seeds};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::stdout;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Lets jobs fail in many ways, and checks each time that they go on with the right result or end as promised
+///
+/// Ctrl-C ends it early: runs that are under way come to their end, and what there is so far is told.
 #[derive(Debug, Parser)]
 #[command(name = "faults", version)]
 struct Args {
@@ -43,7 +49,14 @@ fn main() -> anyhow::Result<ExitCode> {
         at_once: if args.trial.is_some() { 1 } else { args.jobs },
         is_verbose: args.verbose,
     };
-    let is_right = campaign.run(&mut stdout()).context("cannot write")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first one lets the runs that are under way end, the second one does not.
+        flag::register_conditional_default(signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for signals")?;
+    }
+    let is_right = campaign.run(&mut stdout(), &stop).context("cannot write")?;
     Ok(if is_right == Some(false) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

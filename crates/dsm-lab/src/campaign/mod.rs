@@ -16,7 +16,7 @@ use conduct::{Outcome, conduct};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 use tally::Tally;
@@ -46,10 +46,15 @@ pub fn seeds(seed: u64, runs: usize) -> Vec<u64> {
 
 impl Campaign {
     /// Runs it, writing what there is to say; true if all was as promised. `None`, after saying why, where labs cannot be.
+    /// Once `stop` is true no more runs begin.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn run(&self, out: &mut (impl Write + Send)) -> io::Result<Option<bool>> {
+    pub fn run(
+        &self,
+        out: &mut (impl Write + Send),
+        stop: &AtomicBool,
+    ) -> io::Result<Option<bool>> {
         let labs = (0..self.at_once.max(1)).map(|_| Lab::on_hosts(HOSTS, 1, &[]));
         let Some(labs) = labs.collect::<Option<Vec<Lab>>>() else { return Ok(None) };
         let desk = Desk { tally: Tally::default(), out, began: Instant::now(), result: Ok(()) };
@@ -57,7 +62,7 @@ impl Campaign {
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
             for lab in labs {
-                scope.spawn(|| self.work(lab, &next, &desk));
+                scope.spawn(|| self.work(lab, &next, stop, &desk));
             }
         });
         let Desk { tally, out, began, result } = desk.into_inner().expect("no worker panicked");
@@ -65,12 +70,24 @@ impl Campaign {
         let seconds = began.elapsed().as_secs_f64();
         writeln!(out, "{tally}{}", tally.summary())?;
         writeln!(out, "({} not as promised, {seconds:.0} s)", tally.violated())?;
+        if tally.runs() < self.seeds.len() {
+            writeln!(out, "stopped after {} of {} runs", tally.runs(), self.seeds.len())?;
+        }
         Ok(Some(tally.violated() == 0))
     }
 
-    fn work(&self, mut lab: Lab, next: &AtomicUsize, desk: &Mutex<Desk<'_, impl Write>>) {
+    fn work(
+        &self,
+        mut lab: Lab,
+        next: &AtomicUsize,
+        stop: &AtomicBool,
+        desk: &Mutex<Desk<'_, impl Write>>,
+    ) {
         let choice = Choice { kinds: &self.kinds, engines: &self.engines };
         while let Some(seed) = self.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
             let trial = Trial::of(*seed, choice);
             let outcome = catch_unwind(AssertUnwindSafe(|| conduct(&lab, &trial)));
             let outcome = outcome.unwrap_or_else(|panic| {
