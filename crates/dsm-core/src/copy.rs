@@ -21,8 +21,9 @@ use crate::homes::Homes;
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
+use crate::table::Table;
 use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source, Space};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use carried::Carried;
 use errands::Errands;
 
@@ -33,7 +34,7 @@ use errands::Errands;
 /// a demand comes.
 ///
 /// Invariant: a page's [`State`] is what its home believes or will have made true by the demands that
-/// are under way or deferred here. A page absent from `pages` is in its initial state.
+/// are under way or deferred here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Copies {
     rank: Rank,
@@ -41,15 +42,24 @@ pub(crate) struct Copies {
     holds: bool,
     planted: Planted,
     pub(crate) homes: Homes,
-    pages: BTreeMap<PageId, Copy>,
-    /// Requests sent and not granted yet.
-    pending: BTreeMap<PageId, Access>,
-    /// Pages in their minimum hold time, and tokens that are lent.
-    held: BTreeSet<PageId>,
+    pages: Table<Slot>,
     /// Demands that wait for a grant under way or for the hold time, in order of arrival.
     deferred: BTreeMap<PageId, VecDeque<Demand>>,
     errands: Errands,
     carried: Carried,
+}
+
+/// What this rank knows about one page or token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Slot {
+    /// The epoch of the copy; 0 in the initial state.
+    epoch: Epoch,
+    /// None is the initial state.
+    state: Option<State>,
+    /// What was asked for, by a request that is not granted yet.
+    asked: Option<Access>,
+    /// Whether it is a page in its minimum hold time, or a token that is lent.
+    is_held: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,9 +97,7 @@ impl Copies {
             holds,
             planted,
             homes: Homes::new(rank, space, planted),
-            pages: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            held: BTreeSet::new(),
+            pages: Table::new(space),
             deferred: BTreeMap::new(),
             errands: Errands::default(),
             carried: Carried::default(),
@@ -109,8 +117,9 @@ impl Copies {
     }
 
     pub(crate) fn awaits_content(&self, page: PageId, home: Rank) -> bool {
-        let is_open = self.pending.contains_key(&page) && !self.space.is_token(page);
-        is_open && self.state(page, home) == State::Invalid
+        let slot = self.slot(page);
+        let is_open = slot.asked.is_some() && !self.space.is_token(page);
+        is_open && self.copy_in(slot, home).state == State::Invalid
     }
 
     pub(crate) fn has_deferred_demands(&self) -> bool {
@@ -162,10 +171,11 @@ impl Copies {
 
     /// One request a page at a time: whoever needs more than it brings faults again after the grant.
     fn request(&mut self, page: PageId, access: Access, home: Rank, out: &mut Outputs) {
-        if self.pending.contains_key(&page) && !self.planted.is(Mutant::RequestRepeated) {
+        let slot = self.pages.at(page);
+        if slot.asked.is_some() && !self.planted.is(Mutant::RequestRepeated) {
             return;
         }
-        self.pending.insert(page, access);
+        slot.asked = Some(access);
         out.send(home, Message::Request { page, access }, None);
     }
 
@@ -177,8 +187,9 @@ impl Copies {
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
         let (right, epoch, payload) = granted;
-        let copy = self.copy(page, home);
-        let access = *self.pending.get(&page).ok_or("a grant answers a request under way")?;
+        let slot = self.slot(page);
+        let copy = self.copy_in(slot, home);
+        let access = slot.asked.ok_or("a grant answers a request under way")?;
         if access == Access::Write && right != Right::Modified {
             return Err("a write request is answered by the right to write");
         }
@@ -208,7 +219,7 @@ impl Copies {
             (_, _) => return Err("a grant with content replaces no copy"),
         }
         if !self.planted.is(Mutant::RequestRemembered) {
-            self.pending.remove(&page);
+            self.pages.at(page).asked = None;
         }
         let epoch = self.planted.bend(Mutant::GrantUnnumbered, epoch, copy.epoch);
         self.open(page, Copy { state, epoch }, home, out);
@@ -224,16 +235,19 @@ impl Copies {
 
     /// The page is usable: let its threads go on, for a minimum time at least.
     fn open(&mut self, page: PageId, copy: Copy, home: Rank, out: &mut Outputs) {
-        self.pages.insert(page, copy);
+        let keeps = self.holds || self.space.is_token(page);
+        let slot = self.pages.at(page);
+        slot.set(copy);
+        let was_held = slot.is_held;
+        slot.is_held |= keeps;
         if self.space.is_token(page) {
-            self.held.insert(page);
             if !self.awaits_carried(page, copy.state.access(), out) {
                 self.resume(page, copy.state, out);
             }
             return;
         }
         self.resume(page, copy.state, out);
-        if self.holds && self.held.insert(page) {
+        if self.holds && !was_held {
             out.push(Output::Hold { page });
         }
         if !self.planted.is(Mutant::ErrandUnheard) {
@@ -272,13 +286,20 @@ impl Copies {
         limit: usize,
         out: &mut Outputs,
     ) -> Result<(), &'static str> {
-        let queue = self.deferred.entry(page).or_default();
-        if queue.len() >= limit {
-            return Err("demands on one page are no more than the ranks");
+        let queue = self.deferred.get_mut(&page);
+        let is_alone = queue.is_none();
+        if let Some(queue) = queue {
+            if queue.len() >= limit {
+                return Err("demands on one page are no more than the ranks");
+            }
+            queue.push_back(demand);
         }
-        queue.push_back(demand);
         self.pin(page, home, out);
-        self.drain(page, home, out);
+        if !is_alone {
+            self.drain(page, home, out);
+        } else if self.meet(page, demand, Access::None, home, out) == Then::Wait {
+            self.deferred.insert(page, VecDeque::from([demand]));
+        }
         self.run_errands(page, home, out);
         Ok(())
     }
@@ -286,7 +307,7 @@ impl Copies {
     pub(crate) fn on_hold_over(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
         self.unpin(page);
         if !self.planted.is(Mutant::HoldForever) {
-            self.held.remove(&page);
+            self.pages.at(page).is_held = false;
         }
         if !self.planted.is(Mutant::HoldOverUnheard) {
             self.drain(page, home, out);
@@ -303,7 +324,7 @@ impl Copies {
         out: &mut Outputs,
     ) {
         if !self.planted.is(Mutant::LentForever) {
-            self.held.remove(&token);
+            self.pages.at(token).is_held = false;
         }
         // The token before its pages: it is lent there when all are, and leaves with the first of them.
         self.drain_while(token, keep, home, out);
@@ -319,7 +340,7 @@ impl Copies {
 
     /// Whether this rank's threads have the token to surrender.
     pub(crate) fn is_lent(&self, token: PageId) -> bool {
-        self.space.is_token(token) && self.held.contains(&token)
+        self.space.is_token(token) && self.slot(token).is_held
     }
 
     /// Meets the demands on a page, in order, up to the first that must wait.
@@ -330,34 +351,50 @@ impl Copies {
     /// Meets the demands on a page, in order, up to the first that must wait or leaves less than `keep`.
     fn drain_while(&mut self, page: PageId, keep: Access, home: Rank, out: &mut Outputs) {
         while let Some(demand) = self.deferred.get(&page).and_then(VecDeque::front).copied() {
-            if demand.leaves() < keep {
-                return;
-            }
-            let met = match self.try_meet(page, demand, home, out) {
-                Ok(met) => met,
-                Err(why) => return out.fail(home, demand.message(page), why),
+            match self.meet(page, demand, keep, home, out) {
+                Then::Wait => return,
+                Then::Next => self.deferred.get_mut(&page).and_then(VecDeque::pop_front),
+                Then::Stop => break,
             };
-            if met == Met::OnceFree
-                && !self.is_withheld(page)
-                && let Some(object) = self.space.object_of(page)
-                && !self.planted.is(Mutant::RecallForgotten)
-            {
-                let (right, wrong) = (demand.leaves(), Access::Read);
-                let keep = self.planted.bend(Mutant::RecallTooMild, right, wrong);
-                out.push(Output::Recall { object, keep });
-            }
-            if met != Met::Now && !self.planted.is(Mutant::DemandForgotten) {
-                return;
-            }
-            self.deferred.get_mut(&page).and_then(VecDeque::pop_front);
-            if self.copy(page, home).state == State::Invalid {
-                self.on_closed(page, out);
-            }
-            if self.planted.is(Mutant::DemandsCut) {
-                break;
-            }
         }
         self.deferred.remove(&page);
+    }
+
+    /// Meets the first demand on a page, if it need not wait and leaves `keep`.
+    fn meet(
+        &mut self,
+        page: PageId,
+        demand: Demand,
+        keep: Access,
+        home: Rank,
+        out: &mut Outputs,
+    ) -> Then {
+        if demand.leaves() < keep {
+            return Then::Wait;
+        }
+        let met = match self.try_meet(page, demand, home, out) {
+            Ok(met) => met,
+            Err(why) => {
+                out.fail(home, demand.message(page), why);
+                return Then::Wait;
+            }
+        };
+        if met == Met::OnceFree
+            && !self.is_withheld(page)
+            && let Some(object) = self.space.object_of(page)
+            && !self.planted.is(Mutant::RecallForgotten)
+        {
+            let (right, wrong) = (demand.leaves(), Access::Read);
+            let keep = self.planted.bend(Mutant::RecallTooMild, right, wrong);
+            out.push(Output::Recall { object, keep });
+        }
+        if met != Met::Now && !self.planted.is(Mutant::DemandForgotten) {
+            return Then::Wait;
+        }
+        if self.copy(page, home).state == State::Invalid {
+            self.on_closed(page, out);
+        }
+        if self.planted.is(Mutant::DemandsCut) { Then::Stop } else { Then::Next }
     }
 
     fn try_meet(
@@ -367,12 +404,13 @@ impl Copies {
         home: Rank,
         out: &mut Outputs,
     ) -> Result<Met, &'static str> {
-        let Copy { state, epoch } = self.copy(page, home);
+        let slot = self.slot(page);
+        let Copy { state, epoch } = self.copy_in(slot, home);
         let have = demand.have();
         if have < epoch {
             return Err("a demand names the newest copy");
         }
-        if have > epoch && !self.pending.contains_key(&page) {
+        if have > epoch && slot.asked.is_none() {
             return Err("a demand names a copy that was granted or is under way");
         }
         let acked = self.planted.bend(Mutant::AckMisnumbered, have, Epoch(have.0 ^ 1));
@@ -382,7 +420,7 @@ impl Copies {
             true => Mutant::TokenGivenEarly,
             false => Mutant::HoldIgnored,
         });
-        let held = self.held.contains(&page) && !ignored;
+        let held = slot.is_held && !ignored;
         match demand {
             Demand::Invalidate { .. } if early && self.planted.is(Mutant::AckBeforeGrant) => {
                 out.send(home, ack, None);
@@ -443,13 +481,13 @@ impl Copies {
                 out.send(to, grant(Payload::Zero), None);
             }
             State::Fresh if self.planted.is(Mutant::FreshAttached) => {
-                self.pages.insert(page, keep);
+                self.pages.at(page).set(keep);
                 send_page(out);
             }
             State::Fresh => {
                 let state = self.planted.bend(Mutant::FreshKept, keep.state, State::Fresh);
                 let keep = Copy { state, ..keep };
-                self.pages.insert(page, keep);
+                self.pages.at(page).set(keep);
                 out.send(to, grant(Payload::Zero), None);
             }
             _ if self.planted.is(Mutant::ZeroForUsed) => {
@@ -470,20 +508,40 @@ impl Copies {
     }
 
     fn shrink(&mut self, page: PageId, state: State, epoch: Epoch, out: &mut Outputs) {
-        let before = self.pages.insert(page, Copy { state, epoch });
+        let before = self.pages.at(page).set(Copy { state, epoch });
         let unprotected = self.planted.is(match state {
             State::Invalid => Mutant::DropUnprotected,
             _ => Mutant::DowngradeUnprotected,
         });
-        if before.is_some_and(|copy| copy.state.access() > state.access()) && !unprotected {
+        if before.is_some_and(|before| before.access() > state.access()) && !unprotected {
             self.protect(page, state.access(), out);
         }
     }
 
     fn copy(&self, page: PageId, home: Rank) -> Copy {
+        self.copy_in(self.slot(page), home)
+    }
+
+    fn copy_in(&self, slot: Slot, home: Rank) -> Copy {
         let initial = if home == self.rank { State::Fresh } else { State::Invalid };
-        let initial = Copy { state: initial, epoch: Epoch(0) };
-        self.pages.get(&page).copied().unwrap_or(initial)
+        Copy { state: slot.state.unwrap_or(initial), epoch: slot.epoch }
+    }
+
+    fn slot(&self, page: PageId) -> Slot {
+        self.pages.get(page).copied().unwrap_or_default()
+    }
+}
+
+impl Slot {
+    /// The state before; none if that was the initial one.
+    fn set(&mut self, Copy { state, epoch }: Copy) -> Option<State> {
+        self.epoch = epoch;
+        self.state.replace(state)
+    }
+
+    /// Whether the page was ever used here, if this rank is its home.
+    fn is_used(&self) -> bool {
+        self.state.is_some_and(|state| state != State::Fresh)
     }
 }
 
@@ -515,6 +573,17 @@ enum Met {
     OnceGranted,
     /// When the hold time is over, or the token surrendered.
     OnceFree,
+}
+
+/// What becomes of a page's demands after one was looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is met, and the next is looked at.
+    Next,
+    /// It stays the first.
+    Wait,
+    /// All are taken for met.
+    Stop,
 }
 
 impl Demand {

@@ -29,6 +29,7 @@ pub mod pr204;
 mod runs;
 mod semaphore;
 mod space;
+mod table;
 mod types;
 pub mod wire;
 

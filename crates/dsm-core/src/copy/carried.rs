@@ -55,7 +55,7 @@ impl Copies {
             // Where its home is not known yet, it is asked for already.
             let Some(home) = self.homes.home(page) else { continue };
             let access = needed.min(access);
-            if self.state(page, home).access() < access && !self.pending.contains_key(&page) {
+            if self.state(page, home).access() < access && self.slot(page).asked.is_none() {
                 self.on_fault(page, access, home, out);
             }
         }
@@ -70,7 +70,8 @@ impl Copies {
     ) -> bool {
         self.ask_for_carried(token, access, out);
         let Some(pages) = self.carried.pages.get_mut(&token) else { return false };
-        let is_coming = |page: &PageId| self.pending.contains_key(page);
+        let is_coming =
+            |page: &PageId| self.pages.get(*page).is_some_and(|slot| slot.asked.is_some());
         let coming: BTreeSet<_> = pages.iter().map(|it| it.page).filter(is_coming).collect();
         pages.iter_mut().for_each(|carry| carry.asked += 1);
         // Whether a page is needed shows only when it is not there: now and then it is not asked for.
@@ -111,7 +112,8 @@ impl Copies {
 
     /// Keeps a page for the thread that has the lock it comes with, if another rank waits for the lock.
     pub(super) fn pin(&mut self, page: PageId, home: Rank, out: &mut Outputs) {
-        if self.is_kept(page, home) && self.held.insert(page) {
+        if self.is_kept(page, home) && !self.slot(page).is_held {
+            self.pages.at(page).is_held = true;
             self.carried.pinned.insert(page);
             out.push(Output::Pin { page });
         }
@@ -121,7 +123,7 @@ impl Copies {
     /// only read is not: its owner may be asked for more copies meanwhile.
     pub(super) fn is_kept(&self, page: PageId, home: Rank) -> bool {
         let Some(token) = self.carried.tokens.get(&page) else { return false };
-        let is_wanted = self.held.contains(token) && self.deferred.contains_key(token);
+        let is_wanted = self.slot(*token).is_held && self.deferred.contains_key(token);
         self.holds && is_wanted && self.state(page, home) == State::Modified
     }
 
@@ -140,7 +142,7 @@ impl Copies {
             if self.carried.pinned.remove(&page)
                 && let Some(home) = self.homes.home(page)
             {
-                self.held.remove(&page);
+                self.pages.at(page).is_held = false;
                 self.drain(page, home, out);
             }
         }

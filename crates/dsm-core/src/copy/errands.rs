@@ -4,7 +4,7 @@ mod situation;
 #[cfg(feature = "mutants")]
 pub use situation::{OperationPlace, OperationSituation, ReclaimSituation};
 
-use super::{Copies, Copy, State};
+use super::{Copies, Slot, State};
 use crate::barrier::COORDINATOR;
 use crate::guests::Guests;
 use crate::io::{Outputs, Task};
@@ -88,8 +88,8 @@ impl Copies {
         }
         let (home, end) = (self.rank, PageId(run.0 + pages));
         let is_ours = |page: &PageId| self.space.home(*page) == home;
-        let used = self.pages.range(run..end).filter(|(_, copy)| copy.state != State::Fresh);
-        let used: Vec<PageId> = used.map(|(&page, _)| page).filter(is_ours).collect();
+        let used = self.pages.range(run..end).filter(|(_, slot)| slot.is_used());
+        let used: Vec<PageId> = used.map(|(page, _)| page).filter(is_ours).collect();
         // One more than there are, so that the run is not done before all are asked for.
         self.errands.runs.insert(run, Run { pages, left: 1 + used.len() as u64 });
         for page in used {
@@ -105,12 +105,12 @@ impl Copies {
                 self.errands.of_pages.remove(&page);
                 return;
             };
-            let copy = self.pages.get(&page).copied();
+            let state = self.pages.get(page).and_then(|slot| slot.state);
             let unowned = self.planted.is(Mutant::OperatedUnowned);
-            let Some(copy) = copy.filter(|copy| copy.state == State::Modified || unowned) else {
+            if !state.is_some_and(|state| state == State::Modified || unowned) {
                 // Granted at once or asked for; either way the errands are looked at again when it opens.
                 return self.on_fault(page, Access::Write, home, out);
-            };
+            }
             match errand {
                 Errand::Operate { asker, id, task } => {
                     queue.pop_front();
@@ -127,10 +127,10 @@ impl Copies {
                 Errand::Clear { run } => {
                     queue.pop_front();
                     if !self.planted.is(Mutant::ClearForgotten) {
-                        self.pages.insert(page, Copy { state: State::Fresh, ..copy });
+                        self.pages.at(page).state = Some(State::Fresh);
                     }
                     // Nobody uses it: the end of its hold time may come later.
-                    self.held.remove(&page);
+                    self.pages.at(page).is_held = false;
                     out.push(Output::Protect { page, access: Access::None });
                     self.cleared(run, out);
                 }
@@ -152,10 +152,10 @@ impl Copies {
     /// Nothing may be missing from a page that is open, nor from one whose content may be coming in: the
     /// memory of those is given back when they go, which their homes see to.
     fn give_memory_back(&mut self, mut first: PageId, end: PageId, out: &mut Outputs) {
-        let is_open = |(_, copy): &(&PageId, &Copy)| copy.state.access() > Access::None;
-        let open = self.pages.range(first..end).filter(is_open).map(|(&page, _)| page);
-        let asked = self.pending.range(first..end).map(|(&page, _)| page);
-        let mut kept: BTreeSet<PageId> = open.chain(asked).collect();
+        let is_open = |slot: &Slot| slot.state.is_some_and(|state| state.access() > Access::None);
+        let stays = |(_, slot): &(PageId, &Slot)| is_open(slot) || slot.asked.is_some();
+        let kept = self.pages.range(first..end).filter(stays);
+        let mut kept: BTreeSet<PageId> = kept.map(|(page, _)| page).collect();
         if self.planted.is(Mutant::ClearedOpen) {
             kept.clear();
         }

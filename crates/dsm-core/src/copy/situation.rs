@@ -97,8 +97,8 @@ impl Copies {
             State::Modified => CopyContent::Open(Right::Modified),
         };
         let puts_off = self.deferred.get(&page).is_some_and(|demands| !demands.is_empty());
-        let request = self.pending.get(&page).copied();
-        CopyState { content, request, is_held: self.held.contains(&page), puts_off }
+        let slot = self.slot(page);
+        CopyState { content, request: slot.asked, is_held: slot.is_held, puts_off }
     }
 
     pub(crate) fn copy_epoch(&self, page: PageId, home: Rank) -> Epoch {

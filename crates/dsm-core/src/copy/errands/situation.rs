@@ -61,9 +61,9 @@ impl Copies {
         }
         let end = PageId(run.0.saturating_add(pages));
         let ours =
-            self.pages.range(run..end).filter(|(page, _)| self.space.home(**page) == self.rank);
-        let used = ours.filter(|(_, copy)| copy.state != State::Fresh);
-        let states: BTreeSet<State> = used.map(|(_, copy)| copy.state).collect();
+            self.pages.range(run..end).filter(|(page, _)| self.space.home(*page) == self.rank);
+        let states = ours.filter_map(|(_, slot)| slot.state.filter(|_| slot.is_used()));
+        let states: BTreeSet<State> = states.collect();
         match states.iter().all(|state| *state == State::Modified) {
             _ if states.is_empty() => ReclaimSituation::Unused,
             true => ReclaimSituation::AllHere,
