@@ -4,6 +4,7 @@ mod errands;
 mod footprint;
 #[cfg(feature = "mutants")]
 mod situation;
+mod slot;
 #[cfg(feature = "mutants")]
 mod tokens;
 
@@ -26,6 +27,7 @@ use crate::{Access, Attachment, Epoch, Output, PageId, Rank, Source, Space};
 use alloc::collections::{BTreeMap, VecDeque};
 use carried::Carried;
 use errands::Errands;
+use slot::Slot;
 
 /// This rank's own copies: what its threads may do, what they wait for, what the homes demand.
 ///
@@ -47,19 +49,6 @@ pub(crate) struct Copies {
     deferred: BTreeMap<PageId, VecDeque<Demand>>,
     errands: Errands,
     carried: Carried,
-}
-
-/// What this rank knows about one page or token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Slot {
-    /// The epoch of the copy; 0 in the initial state.
-    epoch: Epoch,
-    /// None is the initial state.
-    state: Option<State>,
-    /// What was asked for, by a request that is not granted yet.
-    asked: Option<Access>,
-    /// Whether it is a page in its minimum hold time, or a token that is lent.
-    is_held: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -529,19 +518,6 @@ impl Copies {
 
     fn slot(&self, page: PageId) -> Slot {
         self.pages.get(page).copied().unwrap_or_default()
-    }
-}
-
-impl Slot {
-    /// The state before; none if that was the initial one.
-    fn set(&mut self, Copy { state, epoch }: Copy) -> Option<State> {
-        self.epoch = epoch;
-        self.state.replace(state)
-    }
-
-    /// Whether the page was ever used here, if this rank is its home.
-    fn is_used(&self) -> bool {
-        self.state.is_some_and(|state| state != State::Fresh)
     }
 }
 
