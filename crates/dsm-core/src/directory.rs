@@ -1,3 +1,4 @@
+mod copyset;
 #[cfg(feature = "mutants")]
 mod footprint;
 mod moves;
@@ -10,9 +11,11 @@ pub use situation::{Asker, HomeEvent, HomeSituation, HomeState, Owner};
 use crate::io::Outputs;
 use crate::message::{Message, Payload, Right};
 use crate::mutant::{Mutant, Planted};
+use crate::table::Table;
 use crate::{Access, Epoch, PageId, Rank, Space};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use copyset::Copyset;
 use moves::{MOVES_AFTER, Moves};
 
 /// What this rank knows as the home of its pages: who owns each, who shares it, who waits for it.
@@ -27,7 +30,7 @@ pub(crate) struct Directory {
     planted: Planted,
     moves_after: u8,
     /// A page that is absent has only ever been its home's.
-    entries: BTreeMap<PageId, Entry>,
+    entries: Table<Option<Entry>>,
     transfers: BTreeMap<PageId, Transfer>,
 }
 
@@ -37,7 +40,7 @@ struct Entry {
     epoch: Epoch,
     owner: Rank,
     owner_epoch: Epoch,
-    sharers: BTreeMap<Rank, Epoch>,
+    sharers: Copyset,
     moves: Moves,
 }
 
@@ -45,7 +48,7 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Transfer {
     requester: Rank,
-    awaited: BTreeMap<Rank, Epoch>,
+    awaited: Copyset,
     queue: VecDeque<(Rank, Access)>,
 }
 
@@ -58,7 +61,7 @@ pub(crate) enum HomeCopy {
 
 impl Directory {
     pub(crate) fn new(rank: Rank, space: Space, planted: Planted) -> Self {
-        let (entries, transfers) = (BTreeMap::new(), BTreeMap::new());
+        let (entries, transfers) = (Table::new(space), BTreeMap::new());
         Self { rank, space, planted, moves_after: MOVES_AFTER, entries, transfers }
     }
 
@@ -96,13 +99,13 @@ impl Directory {
 
     /// Who may supply a page's newest content.
     pub(crate) fn owner(&self, page: PageId) -> Rank {
-        self.entries.get(&page).map_or(self.rank, |entry| entry.owner)
+        self.known(page).map_or(self.rank, |entry| entry.owner)
     }
 
     /// The owner, and the ranks whose acks a writer waits for.
     pub(crate) fn standing(&self, page: PageId) -> (Rank, Vec<Rank>) {
         let transfer = self.transfers.get(&page);
-        let awaited = transfer.into_iter().flat_map(|transfer| transfer.awaited.keys().copied());
+        let awaited = transfer.into_iter().flat_map(|transfer| transfer.awaited.ranks());
         (self.owner(page), awaited.collect())
     }
 
@@ -117,10 +120,10 @@ impl Directory {
             return Ok(());
         }
         let transfer = self.transfers.get_mut(&page).ok_or("an ack belongs to a transfer")?;
-        if transfer.awaited.get(&from) != Some(&epoch) {
+        if transfer.awaited.get(from) != Some(epoch) {
             return Err("an ack is awaited, and names the copy that was to go");
         }
-        transfer.awaited.remove(&from);
+        transfer.awaited.remove(from);
         if transfer.awaited.is_empty() || self.planted.is(Mutant::OneAckEnough) {
             return self.complete(page, out);
         }
@@ -130,7 +133,7 @@ impl Directory {
     /// A rank that got the only copy of a page to read gave it up unwritten.
     pub(crate) fn on_unwritten(&mut self, page: PageId, epoch: Epoch) -> Result<(), &'static str> {
         let after = self.moves_after;
-        match self.entries.get_mut(&page) {
+        match self.entries.at(page) {
             Some(entry) if epoch <= entry.epoch => entry.moves.on_unwritten(after),
             _ => return Err("a copy given up unwritten was granted"),
         }
@@ -201,24 +204,19 @@ impl Directory {
 
     /// Tells every rank whose copy is in the way of a writer; returns whose acks are awaited.
     /// An owner whose content the writer needs is not told: the forward will take its copy away.
-    fn invalidate_others(
-        &mut self,
-        from: Rank,
-        page: PageId,
-        out: &mut Outputs,
-    ) -> BTreeMap<Rank, Epoch> {
+    fn invalidate_others(&mut self, from: Rank, page: PageId, out: &mut Outputs) -> Copyset {
         let (planted, after) = (self.planted, self.moves_after);
         let entry = self.entry(page);
         match entry.sharers.len() {
             0 => {}
-            1 if entry.sharers.contains_key(&from) => entry.moves.on_move(after),
+            1 if entry.sharers.contains(from) => entry.moves.on_move(after),
             _ => entry.moves.on_shared(),
         }
         let mut others = core::mem::take(&mut entry.sharers);
         if planted.is(Mutant::SharersKept) {
             entry.sharers = others.clone();
         }
-        if let Some(epoch) = others.remove(&from) {
+        if let Some(epoch) = others.remove(from) {
             if !planted.is(Mutant::OwnerSpared) {
                 others.insert(entry.owner, entry.owner_epoch);
             }
@@ -231,7 +229,7 @@ impl Directory {
         if planted.is(Mutant::SharerSkipped) {
             others.pop_first();
         }
-        for (&sharer, &have) in &others {
+        for (sharer, have) in others.iter() {
             out.send(sharer, Message::Invalidate { page, have }, None);
         }
         others
@@ -279,19 +277,23 @@ impl Directory {
 
     fn entry(&mut self, page: PageId) -> &mut Entry {
         let owner = self.rank;
-        self.entries.entry(page).or_insert_with(|| Entry {
+        self.entries.at(page).get_or_insert_with(|| Entry {
             epoch: Epoch(0),
             owner,
             owner_epoch: Epoch(0),
-            sharers: BTreeMap::new(),
+            sharers: Copyset::default(),
             moves: Moves::default(),
         })
+    }
+
+    fn known(&self, page: PageId) -> Option<&Entry> {
+        self.entries.get(page)?.as_ref()
     }
 }
 
 impl Entry {
     fn holds(&self, rank: Rank) -> bool {
-        self.owner == rank || self.sharers.contains_key(&rank)
+        self.owner == rank || self.sharers.contains(rank)
     }
 
     fn pass_to(&mut self, owner: Rank, epoch: Epoch) {

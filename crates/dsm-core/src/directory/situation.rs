@@ -87,7 +87,7 @@ impl Directory {
             _ => return None,
         };
         let transfer = self.transfers.get(&page);
-        let entry = self.entries.get(&page);
+        let entry = self.known(page);
         let state = match transfer {
             Some(transfer) => HomeState::Transfer {
                 more_acks: transfer.awaited.len() > 1,
@@ -100,12 +100,12 @@ impl Directory {
                     (true, HomeCopy::Used) => Owner::Home,
                     (false, _) => Owner::Other,
                 };
-                let shares = |rank: &Rank| *rank != from;
-                let others_share = entry.is_some_and(|entry| entry.sharers.keys().any(shares));
+                let shares = |rank: Rank| rank != from;
+                let others_share = entry.is_some_and(|entry| entry.sharers.ranks().any(shares));
                 HomeState::Idle { owner, others_share }
             }
         };
-        let awaited = |epoch| transfer.is_some_and(|t| t.awaited.get(&from) == Some(&epoch));
+        let awaited = |epoch| transfer.is_some_and(|t| t.awaited.get(from) == Some(epoch));
         let granted = |epoch| entry.is_some_and(|entry| epoch <= entry.epoch);
         let event = match (access, *message) {
             (Some(access), _) => HomeEvent::Request(access, self.asker(from, message)),
@@ -119,13 +119,13 @@ impl Directory {
 
     fn asker(&self, from: Rank, message: &Message) -> Asker {
         let Message::Request { page, .. } = message else { return Asker::Outsider };
-        match (self.transfers.get(page), self.entries.get(page)) {
+        match (self.transfers.get(page), self.known(*page)) {
             (Some(transfer), _) if transfer.requester == from => Asker::Writer,
             (Some(transfer), _) if transfer.queue.iter().any(|q| q.0 == from) => Asker::Waiting,
-            (Some(transfer), _) if transfer.awaited.contains_key(&from) => Asker::Acking,
+            (Some(transfer), _) if transfer.awaited.contains(from) => Asker::Acking,
             (_, None) if from == self.rank => Asker::Owner,
             (_, Some(entry)) if entry.owner == from => Asker::Owner,
-            (_, Some(entry)) if entry.sharers.contains_key(&from) => Asker::Sharer,
+            (_, Some(entry)) if entry.sharers.contains(from) => Asker::Sharer,
             _ => Asker::Outsider,
         }
     }
