@@ -118,20 +118,31 @@ impl Engine {
 
     /// Takes one input. The outputs must be carried out, in order, before the next.
     pub fn handle(&mut self, input: Input) -> Outputs {
-        self.take(input, |_, _| ())
+        let mut out = Outputs::new(self.rank);
+        self.take(input, |_, _| (), &mut out);
+        out
+    }
+
+    /// The same with outputs whose memory is used again. They must be empty, and carried out before the next
+    /// input.
+    ///
+    /// # Panics
+    /// If they are another rank's, or not empty.
+    pub fn handle_into(&mut self, input: Input, out: &mut Outputs) {
+        assert!(out.is_of(self.rank), "outputs are carried out before the next input");
+        self.take(input, |_, _| (), out);
     }
 
     /// Takes an input, and tells of each message of this rank to itself before it is taken.
-    fn take(&mut self, input: Input, mut watch: impl FnMut(&Self, Message)) -> Outputs {
-        let mut out = Outputs::new(self.rank);
+    fn take(&mut self, input: Input, mut watch: impl FnMut(&Self, Message), out: &mut Outputs) {
         match input {
-            Input::Fault { page, access } => self.on_fault(page, access, &mut out),
-            Input::Message { from, message } => self.on_message(from, message, &mut out),
-            Input::Call { id, call } => self.on_call(id, call, &mut out),
+            Input::Fault { page, access } => self.on_fault(page, access, out),
+            Input::Message { from, message } => self.on_message(from, message, out),
+            Input::Call { id, call } => self.on_call(id, call, out),
             Input::Served { asker, id, answer } => out.answer(asker, id, answer),
             Input::HoldOver { page } => {
                 if let Some(home) = self.home(page) {
-                    self.copies.on_hold_over(page, home, &mut out);
+                    self.copies.on_hold_over(page, home, out);
                 }
             }
             Input::PeerLost { .. } if self.planted.is(Mutant::PeerLossIgnored) => {}
@@ -139,12 +150,11 @@ impl Engine {
                 out.push(Output::Fail { violation: Violation::PeerLost { rank } });
             }
         }
-        self.hear_own(&mut out, &mut watch);
+        self.hear_own(out, &mut watch);
         if let Input::Call { call: Call::Acquire { object, access }, .. } = input {
-            self.ask_for_carried(object, access, &mut out);
-            self.hear_own(&mut out, &mut watch);
+            self.ask_for_carried(object, access, out);
+            self.hear_own(out, &mut watch);
         }
-        out
     }
 
     /// Takes what this rank said to itself.

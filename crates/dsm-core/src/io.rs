@@ -300,8 +300,19 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    pub(crate) fn new(rank: Rank) -> Self {
+    /// None yet, of the engine of this rank.
+    pub fn new(rank: Rank) -> Self {
         Self { rank, outputs: Vec::new(), own: VecDeque::new() }
+    }
+
+    /// Takes them out, in order; the memory stays, for [`Engine::handle_into`](crate::Engine::handle_into).
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> {
+        self.outputs.drain(..)
+    }
+
+    /// Whether they are this rank's, and none.
+    pub(crate) fn is_of(&self, rank: Rank) -> bool {
+        self.rank == rank && self.outputs.is_empty() && self.own.is_empty()
     }
 
     pub(crate) fn push(&mut self, output: Output) {

@@ -23,7 +23,7 @@ use crate::supervisor::Supervisor;
 use burst::{Burst, When};
 use deeds::{Deed, TRY_AGAIN};
 use dsm_core::{
-    Access, Answer, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output,
+    Access, Answer, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output, Outputs,
 };
 use dsm_core::{PageId, Rank, Source, Space};
 use dsm_mem::{Fault, Faults, Region, ThreadId, block_signals, inquiries};
@@ -67,6 +67,8 @@ pub(crate) struct Driver {
     prefetches: Prefetches,
     streams: Streams,
     burst: Burst,
+    /// Where the engine puts what is to be done; empty between two inputs.
+    outputs: Outputs,
     /// What carrying out an output led to; the engine takes it after the other outputs.
     followups: VecDeque<Input>,
     /// What a thread of the program was in the way of.
@@ -180,6 +182,7 @@ impl Driver {
             prefetches: Prefetches::default(),
             streams: Streams::new(space.pages),
             burst: Burst::default(),
+            outputs: Outputs::new(rank),
             followups: VecDeque::new(),
             deeds: VecDeque::new(),
             waits: BTreeMap::new(),
@@ -428,20 +431,28 @@ impl Driver {
 
     fn follow_up(&mut self) -> Result<(), Fatal> {
         while let Some(input) = self.followups.pop_front() {
-            let mut outputs = self.engine.handle(input).into_iter().peekable();
-            while let Some(output) = outputs.next() {
-                match output {
-                    Output::Install { page, access, source }
-                        if outputs.next_if_eq(&Output::Resume { page }).is_some() =>
-                    {
-                        if !self.put_off_open(page, access, source)? {
-                            self.install_and_resume(page, access, source)?;
-                        }
+            let mut outputs = std::mem::replace(&mut self.outputs, Outputs::new(self.rank));
+            self.engine.handle_into(input, &mut outputs);
+            self.carry_out_all(outputs.drain())?;
+            self.outputs = outputs;
+        }
+        Ok(())
+    }
+
+    fn carry_out_all(&mut self, outputs: impl Iterator<Item = Output>) -> Result<(), Fatal> {
+        let mut outputs = outputs.peekable();
+        while let Some(output) = outputs.next() {
+            match output {
+                Output::Install { page, access, source }
+                    if outputs.next_if_eq(&Output::Resume { page }).is_some() =>
+                {
+                    if !self.put_off_open(page, access, source)? {
+                        self.install_and_resume(page, access, source)?;
                     }
-                    output => {
-                        if let Some(output) = self.put_off(output)? {
-                            self.carry_out(output)?;
-                        }
+                }
+                output => {
+                    if let Some(output) = self.put_off(output)? {
+                        self.carry_out(output)?;
                     }
                 }
             }

@@ -161,9 +161,12 @@ impl Engine {
         watcher: &mut dyn FnMut(&Self, &Input),
     ) -> Outputs {
         watcher(self, &input);
-        self.take(input, |engine, message| {
+        let mut out = Outputs::new(self.rank);
+        let watch = |engine: &Self, message| {
             watcher(engine, &Input::Message { from: engine.rank, message });
-        })
+        };
+        self.take(input, watch, &mut out);
+        out
     }
 
     /// Where the home of a page is not known, a copy is as anywhere but at the home.
