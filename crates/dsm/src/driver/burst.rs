@@ -18,6 +18,10 @@ pub(super) struct Burst {
     sends: Vec<(Rank, Message)>,
     opens: Vec<(PageId, Access)>,
     holds: Vec<PageId>,
+    /// Which pages are named by `shrinks`, perhaps, and by `sends`: of all that are alike in their last bits one
+    /// bit. Neighbours differ, so it is seldom searched.
+    shrink_marks: u64,
+    send_marks: u64,
 }
 
 impl Burst {
@@ -25,11 +29,15 @@ impl Burst {
         self.shrinks.is_empty() && self.sends.is_empty() && self.opens.is_empty()
     }
 
-    fn names(&self, page: PageId) -> bool {
-        let of = |pages: &[(PageId, Access)]| pages.iter().any(|(other, _)| *other == page);
-        of(&self.shrinks)
-            || of(&self.opens)
-            || self.sends.iter().any(|(_, message)| message.attached_page() == Some(page))
+    /// Whether a page's access is to shrink.
+    fn shrinks(&self, page: PageId) -> bool {
+        self.shrink_marks & mark(page) != 0 && self.shrinks.iter().any(|(other, _)| *other == page)
+    }
+
+    /// Whether a page is to be sent.
+    fn sends(&self, page: PageId) -> bool {
+        let is_of = |(_, message): &(Rank, Message)| message.attached_page() == Some(page);
+        self.send_marks & mark(page) != 0 && self.sends.iter().any(is_of)
     }
 
     fn is_full(&self) -> bool {
@@ -56,17 +64,19 @@ impl Driver {
         }
         match output {
             Output::Protect { page, access } if access < Access::Write => {
-                if !self.burst.opens.is_empty() || self.burst.names(page) {
+                let burst = &self.burst;
+                if !burst.opens.is_empty() || burst.shrinks(page) || burst.sends(page) {
                     self.carry_out_burst()?;
                 }
+                self.burst.shrink_marks |= mark(page);
                 self.burst.shrinks.push((page, access));
             }
             Output::Send { to, message, attach: Some(_) } => {
                 let page = message.attached_page().expect("a page is attached");
-                let is_sent = |sent: &(Rank, Message)| sent.1.attached_page() == Some(page);
-                if !self.burst.opens.is_empty() || self.burst.sends.iter().any(is_sent) {
+                if !self.burst.opens.is_empty() || self.burst.sends(page) {
                     self.carry_out_burst()?;
                 }
+                self.burst.send_marks |= mark(page);
                 self.burst.sends.push((to, message));
                 if self.burst.is_full() {
                     self.carry_out_burst()?;
@@ -94,8 +104,9 @@ impl Driver {
         source: Source,
     ) -> Result<bool, Fatal> {
         let is_fit = self.burst.is_on && source == Source::ServiceView;
-        let is_other = self.burst.opens.is_empty() || self.burst.names(page);
-        if !is_fit || is_other {
+        // A page that is opened had no access, and loses it by a `Protect` alone, before which all are opened: it is
+        // not among those.
+        if !is_fit || self.burst.opens.is_empty() {
             self.carry_out_burst()?;
         }
         if is_fit {
@@ -122,6 +133,7 @@ impl Driver {
         }
         shrinks.clear();
         self.burst.shrinks = shrinks;
+        self.burst.shrink_marks = 0;
         Ok(())
     }
 
@@ -132,6 +144,7 @@ impl Driver {
             self.send(to, &message, if is_single { When::Now } else { When::Soon })?;
         }
         self.burst.sends = sends;
+        self.burst.send_marks = 0;
         if is_single { Ok(()) } else { self.peers.flush_queued() }
     }
 
@@ -152,6 +165,10 @@ impl Driver {
         self.burst.opens = opens;
         Ok(())
     }
+}
+
+fn mark(page: PageId) -> u64 {
+    1 << (page.0 % u64::from(u64::BITS))
 }
 
 /// When a message with a page is sent.

@@ -2,7 +2,7 @@ use super::Driver;
 use crate::fatal::Fatal;
 use dsm_core::{Access, Input, PageId};
 use dsm_mem::Fault;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -12,7 +12,16 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Prefetches {
     ranges: VecDeque<(Range<u64>, Access)>,
-    under_way: BTreeSet<PageId>,
+    under_way: UnderWay,
+}
+
+/// Pages that were asked for and have not come, each once.
+#[derive(Debug)]
+struct UnderWay {
+    /// In the order in which they were asked for, which is mostly that in which they come.
+    pages: VecDeque<PageId>,
+    /// How many of them are alike in their last bits: where none is, there is nothing to search for.
+    alike: [u8; ALIKE],
 }
 
 impl Driver {
@@ -95,12 +104,72 @@ impl Prefetches {
         self.under_way.insert(page);
     }
 
-    /// Whether one was under way that has come.
-    pub(super) fn end(&mut self, page: PageId) -> bool {
-        self.under_way.remove(&page)
+    /// A page has come.
+    pub(super) fn end(&mut self, page: PageId) {
+        self.under_way.remove(page);
+    }
+}
+
+impl UnderWay {
+    fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    fn insert(&mut self, page: PageId) {
+        assert!(self.len() < AT_ONCE + AT_ONCE_OF_STREAMS, "what is asked for ahead is limited");
+        if self.place(page).is_none() {
+            self.pages.push_back(page);
+            *self.alike(page) += 1;
+        }
+    }
+
+    fn remove(&mut self, page: PageId) {
+        if let Some(at) = self.place(page) {
+            self.pages.remove(at);
+            *self.alike(page) -= 1;
+        }
+    }
+
+    fn place(&mut self, page: PageId) -> Option<usize> {
+        let may_be_there = *self.alike(page) > 0;
+        let mut pages = self.pages.iter();
+        may_be_there.then(|| pages.position(|other| *other == page)).flatten()
+    }
+
+    fn alike(&mut self, page: PageId) -> &mut u8 {
+        &mut self.alike[usize::try_from(page.0 % ALIKE as u64).expect("less than a length")]
+    }
+}
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self { pages: VecDeque::new(), alike: [0; ALIKE] }
     }
 }
 
 const AT_ONCE: usize = 32;
 const AT_ONCE_OF_STREAMS: usize = 128;
 const MOST_RANGES: usize = 1024;
+/// More than are under way at a time.
+const ALIKE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_under_way_once_until_it_comes() {
+        let mut under_way = UnderWay::default();
+        let alike = ALIKE as u64;
+        for page in [3, 3 + alike, 4, 3, 3 + 2 * alike, 4].map(PageId) {
+            under_way.insert(page);
+        }
+        assert_eq!(under_way.len(), 4);
+        for (page, left) in [(4, 3), (4, 3), (3 + 3 * alike, 3), (3 + alike, 2), (3, 1), (5, 1)] {
+            under_way.remove(PageId(page));
+            assert_eq!(under_way.len(), left, "page {page}");
+        }
+        under_way.remove(PageId(3 + 2 * alike));
+        assert_eq!((under_way.len(), under_way.alike), (0, [0; ALIKE]));
+    }
+}
