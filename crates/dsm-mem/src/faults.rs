@@ -2,6 +2,7 @@ use crate::fence::Fence;
 use crate::region::{Region, RegionError};
 use crate::rights::Rights;
 use crate::sigsegv::Sigsegv;
+use crate::stopped::{self, ServeStopped, StoppedThread};
 use crate::uffd::Uffd;
 use crate::userfault::{Right, Stopped};
 use dsm_core::{Access, PageId};
@@ -254,6 +255,38 @@ impl Faults {
         }
         into.truncate(kept);
         Ok(())
+    }
+
+    /// Has a thread that is stopped by SIGSEGV call this before the driver is told of its fault: it may serve itself.
+    /// With userfaultfd it is never called.
+    ///
+    /// It runs in a signal handler that interrupted anything but what serves faults, on a stack of its own, on one thread
+    /// at a time, with all signals blocked that no instruction raises. It must not touch shared memory or panic,
+    /// nor wait for what another thread does with one of those signals unblocked. It takes the fault with
+    /// [`take`](Self::take), if it does.
+    pub fn let_stopped_serve(&self, serve: Box<ServeStopped>) {
+        match &self.inner {
+            Inner::Uffd(_) => (),
+            Inner::Sigsegv(_) => stopped::begin(serve),
+        }
+    }
+
+    /// The fault of a thread that serves itself; `None` if it may go on, because the page has the access.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn take(&self, stopped: &StoppedThread) -> Result<Option<Fault>, FaultsError> {
+        let fault = match &self.inner {
+            Inner::Uffd(_) => None,
+            Inner::Sigsegv(sigsegv) => sigsegv.fault(stopped.posted, &self.rights),
+        };
+        match fault {
+            Some(fault) if self.rights.of(fault.page) >= fault.access => {
+                self.settle(fault.page)?;
+                Ok(None)
+            }
+            fault => Ok(fault),
+        }
     }
 
     /// Answers a fault for access that the page has: the fault was older than the access, or the

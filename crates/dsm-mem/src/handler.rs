@@ -2,13 +2,14 @@
 //!
 //! A thread that faults in the served range posts its address to the driver through a pipe and waits
 //! on the generation counter of its page; [`resume`] raises the counter. The handler reads the counter
-//! *before* it posts, so that no wake-up is lost. Any other SIGSEGV goes to the action that was in
-//! force before.
+//! *before* it posts, so that no wake-up is lost. If nobody runs the driver the thread does so itself in place of
+//! posting (`stopped.rs`). Any other SIGSEGV goes to the action that was in force before.
 //!
 //! A handler's state is the process's, so what is here is static. It outlives the region: a handler
 //! may be running when serving ends, so the pipe is never closed and the previous action never freed.
 
 use crate::line::Line;
+use crate::stopped::{self, StoppedThread};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -85,6 +86,7 @@ pub(crate) fn resume(address: usize) {
 /// Ends the serving of faults. Every waiting thread tries its access again and finds the handler that
 /// was there before.
 pub(crate) fn retire() {
+    stopped::end();
     // The counters rise after this store, so a thread that read a raised counter sees it.
     END.store(0, Ordering::SeqCst);
     DRIVER.store(0, Ordering::Release);
@@ -156,9 +158,9 @@ fn install_handler() -> io::Result<()> {
     let mut ours = empty_action();
     ours.sa_sigaction = on_sigsegv as *const () as usize;
     ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-    // A thread may wait on an alternate stack with room for few handlers. Those of requests to end
-    // are let through: the page may never come.
-    ours.sa_mask = crate::signals::asynchronous(&ENDING);
+    // A thread may wait on an alternate stack with room for few handlers, and must not be interrupted while it
+    // serves itself. Those of requests to end are let through when it only waits: the page may never come.
+    ours.sa_mask = crate::signals::asynchronous();
     // SAFETY: `ours` is a complete action whose function has the signature that SA_SIGINFO asks for
     // and does only what a signal handler may (see there); a null old action is allowed.
     check(unsafe { libc::sigaction(libc::SIGSEGV, &raw const ours, ptr::null_mut()) })?;
@@ -213,15 +215,32 @@ fn check(result: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn generation(address: usize) -> &'static AtomicU32 {
+/// What the threads stopped on some pages wait for.
+struct Generation {
+    /// Raised to let them go on.
+    count: AtomicU32,
+    /// How many sleep on it, or more: a handler may be left by siglongjmp.
+    sleepers: AtomicU32,
+}
+
+impl Generation {
+    const fn new() -> Self {
+        Self { count: AtomicU32::new(0), sleepers: AtomicU32::new(0) }
+    }
+}
+
+fn generation(address: usize) -> &'static Generation {
     let page =
         address.wrapping_sub(BASE.load(Ordering::Acquire)) >> PAGE_SHIFT.load(Ordering::Acquire);
     &GENERATIONS[page % GENERATIONS.len()]
 }
 
-fn wake(generation: &AtomicU32) {
-    generation.fetch_add(1, Ordering::SeqCst);
-    futex(generation, libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
+fn wake(page: &Generation) {
+    page.count.fetch_add(1, Ordering::SeqCst);
+    // Whoever counts itself later finds the counter raised.
+    if page.sleepers.load(Ordering::SeqCst) > 0 {
+        futex(&page.count, libc::FUTEX_WAKE, i32::MAX.cast_unsigned());
+    }
 }
 
 fn futex(word: &AtomicU32, operation: c_int, value: u32) {
@@ -244,8 +263,9 @@ fn thread_id() -> i32 {
 }
 
 /// The handler. It calls, and nothing else: `gettid(2)`, `write(2)`, `futex(2)`, `sigaction(2)`,
-/// `raise(3)`, `abort(3)`, all async-signal-safe, and the previous handler. It reads statics by
-/// atomics, allocates nothing, takes no lock, and leaves errno as it was.
+/// `pthread_sigmask(3)`, `raise(3)`, `abort(3)`, all async-signal-safe, the previous handler, and what serves a stopped
+/// thread, whose contract is in [`Faults::let_stopped_serve`](crate::Faults::let_stopped_serve). It reads
+/// statics by atomics, allocates nothing, takes no lock, and leaves errno as it was.
 extern "C" fn on_sigsegv(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: takes no arguments; the address is valid for the life of the thread.
     let errno = unsafe { libc::__errno_location() };
@@ -258,10 +278,12 @@ extern "C" fn on_sigsegv(signal: c_int, info: *mut libc::siginfo_t, context: *mu
     // which it is one.
     let address = unsafe { cause.si_addr() }.addr();
     // SAFETY: the kernel passes a valid ucontext to a handler set with SA_SIGINFO.
-    let trap = Trap::of(unsafe { &*context.cast() }, address);
+    let interrupted = unsafe { &*context.cast::<libc::ucontext_t>() };
+    let trap = Trap::of(interrupted, address);
     if serves(code, address) && trap != Trap::Fetch {
-        stop_until_resumed(address, trap);
+        stop_until_resumed(address, trap, interrupted);
     } else {
+        let_requests_to_end_through(interrupted);
         pass_on(below(), signal, info, context);
     }
     // SAFETY: valid for writes, see above.
@@ -275,27 +297,46 @@ fn serves(code: c_int, address: usize) -> bool {
     code == SEGV_ACCERR && address < end && address >= BASE.load(Ordering::Acquire)
 }
 
-fn stop_until_resumed(address: usize, trap: Trap) {
-    if DRIVER.load(Ordering::Acquire) == thread_id() {
+fn stop_until_resumed(address: usize, trap: Trap, interrupted: &libc::ucontext_t) {
+    let thread = thread_id();
+    if DRIVER.load(Ordering::Acquire) == thread || stopped::serves_itself(thread) {
         refuse(address);
     }
-    let generation = generation(address);
-    let seen = generation.load(Ordering::SeqCst);
+    let page = generation(address);
+    let seen = page.count.load(Ordering::SeqCst);
     // Read after the counter: whoever ends the serving raises the counters after it says so.
     if END.load(Ordering::SeqCst) == 0 {
         return;
     }
-    post(address, trap);
-    while generation.load(Ordering::SeqCst) == seen {
-        futex(generation, libc::FUTEX_WAIT, seen);
+    // A thread's number is positive.
+    let posted = Posted { address, write: trap.is_store(), thread: thread.cast_unsigned() };
+    let stopped = StoppedThread { posted, generation: &page.count, seen };
+    let is_known = stopped::serve(&stopped);
+    if stopped.is_resumed() {
+        return;
     }
+    let_requests_to_end_through(interrupted);
+    if !is_known {
+        post(address, trap, thread);
+    }
+    page.sleepers.fetch_add(1, Ordering::SeqCst);
+    while !stopped.is_resumed() {
+        futex(&page.count, libc::FUTEX_WAIT, seen);
+    }
+    page.sleepers.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Takes the signals again that ask the process to end, as far as the interrupted code did.
+fn let_requests_to_end_through(interrupted: &libc::ucontext_t) {
+    // SAFETY: the set is a copy of the kernel's, initialised for every signal there is.
+    let was_blocked =
+        |signal: c_int| unsafe { libc::sigismember(&raw const interrupted.uc_sigmask, signal) } == 1;
+    crate::signals::unblock(ENDING.into_iter().filter(|signal| !was_blocked(*signal)));
 }
 
 /// Writes one record, which the kernel keeps whole.
-fn post(address: usize, trap: Trap) {
-    // A thread's number is positive.
-    let thread = thread_id().cast_unsigned() as usize;
-    let record = [address, trap as usize | (thread << THREAD_SHIFT)];
+fn post(address: usize, trap: Trap, thread: i32) {
+    let record = [address, trap as usize | ((thread.cast_unsigned() as usize) << THREAD_SHIFT)];
     loop {
         // SAFETY: the record is valid for reads of its 16 bytes; the pipe is never closed.
         let written = unsafe {
@@ -381,6 +422,15 @@ enum Trap {
 }
 
 impl Trap {
+    /// Whether it was a store, where the processor says so.
+    fn is_store(self) -> Option<bool> {
+        match self {
+            Self::Load => Some(false),
+            Self::Store => Some(true),
+            Self::Unknown | Self::Fetch => None,
+        }
+    }
+
     #[cfg(target_arch = "x86_64")]
     fn of(context: &libc::ucontext_t, _address: usize) -> Self {
         let error = context.uc_mcontext.gregs[libc::REG_ERR as usize];
@@ -416,7 +466,7 @@ static PIPE: OnceLock<Pipe> = OnceLock::new();
 /// The pipe's end to write to, for the handler.
 static POST: AtomicI32 = AtomicI32::new(-1);
 /// Raised to wake the threads stopped on pages with this remainder.
-static GENERATIONS: [AtomicU32; 1024] = [const { AtomicU32::new(0) }; 1024];
+static GENERATIONS: [Generation; 1024] = [const { Generation::new() }; 1024];
 /// The action before ours; only ever replaced, never freed.
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
 /// Whether our handler is in force or under one that passes on to it.

@@ -81,7 +81,7 @@ impl std::fmt::Debug for Blocked {
 /// The program's handlers for them may touch shared memory, so they must not run on a thread that
 /// serves it.
 pub(crate) fn block_asynchronous() -> Mask {
-    let set = asynchronous(&[]);
+    let set = asynchronous();
     let mut before = empty_set();
     // SAFETY: both sets are valid, one to read and one to write.
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) };
@@ -89,12 +89,25 @@ pub(crate) fn block_asynchronous() -> Mask {
     Mask(before)
 }
 
-/// Every signal that no instruction raises, except those of `but`.
-pub(crate) fn asynchronous(but: &[i32]) -> libc::sigset_t {
+/// Has the calling thread take these signals.
+pub(crate) fn unblock(signals: impl Iterator<Item = i32>) {
+    let mut set = empty_set();
+    for signal in signals {
+        // SAFETY: the set is initialised and valid for writes; the signal exists.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    // SAFETY: the set is initialised; a null old mask is allowed.
+    let result =
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
+    assert_eq!(result, 0, "setting a signal mask has no reason to fail");
+}
+
+/// Every signal that no instruction raises.
+pub(crate) fn asynchronous() -> libc::sigset_t {
     let mut set = empty_set();
     // SAFETY: the set is valid for writes.
     unsafe { libc::sigfillset(&raw mut set) };
-    for &signal in SYNCHRONOUS.iter().chain(but) {
+    for signal in SYNCHRONOUS {
         // SAFETY: the set is initialised and valid for writes; the signal exists.
         unsafe { libc::sigdelset(&raw mut set, signal) };
     }

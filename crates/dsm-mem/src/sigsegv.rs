@@ -38,14 +38,15 @@ impl Sigsegv {
     }
 
     pub(crate) fn read(&self, rights: &Rights, into: &mut Vec<Fault>) -> Result<(), FaultsError> {
-        handler::read_posted(|posted| {
-            // A fault posted to an earlier region of this process belongs to nobody.
-            if let Some(page) = self.region.page_of(posted.address) {
-                let access = needed(posted, rights.of(page));
-                into.push(Fault { page, access, thread: ThreadId(posted.thread) });
-            }
-        })
-        .map_err(|errno| FaultsError::Read { source: errno.into() })
+        handler::read_posted(|posted| into.extend(self.fault(posted, rights)))
+            .map_err(|errno| FaultsError::Read { source: errno.into() })
+    }
+
+    /// What it needs that is stopped; `None` if it was on an earlier region of this process.
+    pub(crate) fn fault(&self, posted: Posted, rights: &Rights) -> Option<Fault> {
+        let page = self.region.page_of(posted.address)?;
+        let access = needed(posted, rights.of(page));
+        Some(Fault { page, access, thread: ThreadId(posted.thread) })
     }
 
     pub(crate) fn protect(&self, page: PageId, access: Access) -> Result<(), Errno> {

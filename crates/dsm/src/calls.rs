@@ -5,12 +5,12 @@ use crate::parker::{Given, Parker};
 use crate::service::Service;
 use crate::settings::PeerProfile;
 use dsm_core::{Answer, Call, CallId};
-use dsm_mem::{Blocked, block_signals, is_forked_child};
+use dsm_mem::{Blocked, ThreadId, block_signals, is_forked_child};
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 use thiserror::Error;
@@ -46,6 +46,8 @@ pub(crate) struct Calls {
     /// What runs the driver; without, as in a test, threads only sleep.
     service: OnceLock<Weak<Service>>,
     prefetch_limit: AtomicU8,
+    /// The thread that leads while it is stopped on a page, as long as it waits for events, or 0.
+    stopped_leader: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +110,8 @@ impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (state, service) = (Mutex::default(), OnceLock::new());
-        Ok(Self { state, event, service, prefetch_limit: AtomicU8::new(0) })
+        let (prefetch_limit, stopped_leader) = (AtomicU8::new(0), AtomicU32::new(0));
+        Ok(Self { state, event, service, prefetch_limit, stopped_leader })
     }
 
     /// How many pages are fetched ahead of a thread at most.
@@ -219,6 +222,19 @@ impl Calls {
             && let Some(service) = self.service()
         {
             service.call_leader();
+        }
+    }
+
+    /// A thread that is stopped on a page waits for the driver's events from now on, or none does. It looks once more
+    /// whether it may go on after it has said so.
+    pub(crate) fn expect_resumed(&self, leader: Option<ThreadId>) {
+        self.stopped_leader.store(leader.map_or(0, |thread| thread.0), SeqCst);
+    }
+
+    /// For the driver: these threads may go on. If one of them waits for events it gets one.
+    pub(crate) fn tell_resumed(&self, threads: &[ThreadId]) {
+        if threads.contains(&ThreadId(self.stopped_leader.load(SeqCst))) {
+            self.tell(Given::ToLeader);
         }
     }
 

@@ -26,7 +26,9 @@ use dsm_core::{
     Access, Answer, BarrierKind, Call, CallId, Engine, Input, Message, ObjectId, Output, Outputs,
 };
 use dsm_core::{PageId, Rank, Source, Space};
-use dsm_mem::{Fault, Faults, Region, ThreadId, block_signals, inquiries};
+use dsm_mem::{
+    Fault, Faults, Region, ServeStopped, StoppedThread, ThreadId, block_signals, inquiries,
+};
 use dsm_net::connection::Connection;
 use dsm_net::launch::Status;
 use holds::Holds;
@@ -280,6 +282,25 @@ impl Driver {
         self.settle()
     }
 
+    /// Has threads serve themselves that are stopped, where the engine of faults can do that.
+    pub(crate) fn let_stopped_serve(&self, serve: Box<ServeStopped>) {
+        if let Some(faults) = &self.faults {
+            faults.let_stopped_serve(serve);
+        }
+    }
+
+    /// Takes the fault of the calling thread, if it needs more than the page is open for.
+    pub(crate) fn take_stopped(&mut self, stopped: &StoppedThread) -> Result<(), Fatal> {
+        let fault = match &self.faults {
+            Some(faults) => faults.take(stopped)?,
+            None => None,
+        };
+        if let Some(fault) = fault {
+            self.take_fault(fault)?;
+        }
+        self.settle()
+    }
+
     /// Takes what the program's threads have asked for.
     pub(crate) fn take_calls(&mut self) -> Result<(), Fatal> {
         self.take_new_calls()?;
@@ -332,23 +353,25 @@ impl Driver {
         if let Some(engine) = &mut self.faults {
             engine.read(&mut faults)?;
         }
-        for Fault { page, access, thread } in faults {
-            let counter = match (access, self.engine.access(page)) {
-                (Access::Write, Access::Read) => &self.counters.upgrades,
-                (Access::Write, _) => &self.counters.write_faults,
-                (Access::Read | Access::None, _) => &self.counters.read_faults,
-            };
-            counter.add(1);
-            self.waits.entry(page).or_insert_with(Wait::start).threads.push(thread);
-            self.holds.on_stop(page, thread);
-            self.heed_fault(Fault { page, access, thread })?;
-            if let Some(object) = self.locks.came_for(thread.0) {
-                let call = Call::Carry { object, page, access };
-                self.handle(Input::Call { id: CallId(u64::MAX), call })?;
-            }
-            self.handle(Input::Fault { page, access })?;
+        faults.into_iter().try_for_each(|fault| self.take_fault(fault))
+    }
+
+    fn take_fault(&mut self, fault: Fault) -> Result<(), Fatal> {
+        let Fault { page, access, thread } = fault;
+        let counter = match (access, self.engine.access(page)) {
+            (Access::Write, Access::Read) => &self.counters.upgrades,
+            (Access::Write, _) => &self.counters.write_faults,
+            (Access::Read | Access::None, _) => &self.counters.read_faults,
+        };
+        counter.add(1);
+        self.waits.entry(page).or_insert_with(Wait::start).threads.push(thread);
+        self.holds.on_stop(page, thread);
+        self.heed_fault(fault)?;
+        if let Some(object) = self.locks.came_for(thread.0) {
+            let call = Call::Carry { object, page, access };
+            self.handle(Input::Call { id: CallId(u64::MAX), call })?;
         }
-        Ok(())
+        self.handle(Input::Fault { page, access })
     }
 
     fn take_new_calls(&mut self) -> Result<(), Fatal> {
@@ -544,6 +567,7 @@ impl Driver {
         let Some(Wait { since, threads }) = self.waits.remove(&page) else { return };
         let now = Instant::now();
         self.holds.on_resume(&threads, now);
+        self.calls.tell_resumed(&threads);
         self.resumed = threads;
         let ns = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
         self.counters.fault_ns.add(ns);

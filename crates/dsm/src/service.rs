@@ -8,9 +8,11 @@
 //!
 //! Signal handlers may touch shared memory, and then wait for a page. A thread that runs the driver blocks
 //! signals, but for the moment in which it sleeps and has taken nothing; and as long as a thread is stopped
-//! on a page the driver's thread serves beside the leader, which may be that thread.
+//! on a page the driver's thread serves beside the leader, which may be that thread. Where such a thread can
+//! serve itself (`stopped.rs`) it does, and leads.
 
 mod restraint;
+mod stopped;
 
 use crate::calls::{Calls, Unrung};
 use crate::driver::end::end_rank;
@@ -97,6 +99,7 @@ impl Service {
             of_leaders: Mutex::default(),
         });
         calls.serve_by(&service);
+        service.let_stopped_lead();
         Ok(service)
     }
 
