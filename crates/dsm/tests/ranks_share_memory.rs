@@ -7,6 +7,7 @@ mod job;
 use dsm::{CallError, Node};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// One word, counted up by every rank without any barrier in between.
 fn counted_by_all(nodes: u16, fault: &str) {
@@ -126,17 +127,28 @@ fn a_thousand_barriers_keep_step() {
 #[test]
 fn the_barrier_takes_one_thread_a_rank() {
     job::run(2, &[], |node| {
+        let is_refused = &node.words::<AtomicU64>(0, 1).unwrap()[0];
         if node.rank() == 0 {
+            let call = || {
+                let result = node.barrier();
+                if result.is_err() {
+                    is_refused.store(1, SeqCst);
+                }
+                result
+            };
             thread::scope(|scope| {
-                let calls = [(); 2].map(|()| scope.spawn(|| node.barrier()));
+                let calls = [(); 2].map(|()| scope.spawn(call));
                 let mut results = calls.map(|call| call.join().unwrap());
                 results.sort_by_key(Result::is_err);
                 assert_eq!(results, [Ok(()), Err(CallError::BarrierBusy)]);
             });
         } else {
-            // The other rank's second thread is refused while its first waits for this word.
-            let word = &node.words::<AtomicU64>(0, 1).unwrap()[0];
-            word.store(1, SeqCst);
+            // The other rank's first thread waits until its second has been refused.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while is_refused.load(SeqCst) == 0 {
+                assert!(Instant::now() < deadline, "no thread was refused");
+                thread::yield_now();
+            }
             node.barrier().unwrap();
         }
     });
