@@ -1,5 +1,6 @@
 use crate::process::{Process, Stream};
 use crate::user::User;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -42,6 +43,8 @@ impl Host {
         if isolation == Isolation::Machine {
             command.arg(name);
         }
+        // Ctrl-C in a terminal is for who started the lab alone.
+        command.process_group(0);
         let mut sshd = Process::start(command);
         sshd.wait_for("namespaces", START, |line| line.text == "prepared");
         Self { sshd, isolation, dir: dir.to_owned() }

@@ -4,6 +4,7 @@ use crate::user::User;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ impl<'lab> Job<'lab> {
         command.args(["--ssh-command", &format!("{ssh} {}", self.ssh_options)]);
         command.args(["--ssh", self.ssh]).args(&self.options).arg(MACHINE_FILE).args(words);
         let is_inner = command.get_program() == "nsenter";
+        // Ctrl-C in a terminal is for who started the lab alone.
+        command.process_group(0);
         Running { process: Process::start(command), is_inner }
     }
 

@@ -3,7 +3,6 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -64,14 +63,13 @@ enum Event {
 }
 
 impl Process {
-    /// Starts a program with all three streams piped, in a process group of its own: Ctrl-C in a terminal is not for it.
+    /// Starts a program with all three streams piped.
     ///
     /// # Panics
     /// If it cannot be started.
     pub fn start(mut command: Command) -> Self {
         let words = format!("{command:?}");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0);
         let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {words}: {e}"));
         let pid = Pid::from_child(&child);
