@@ -217,6 +217,7 @@ fn a_rank_whose_loss_is_not_known_is_told_of() {
     thread::scope(|scope| {
         let (called, calls) = channel();
         let (interrupt, end) = UnixStream::pair().unwrap();
+        let (over, is_over) = channel();
         let zero = scope.spawn(move || {
             let lost = BTreeMap::from([(Rank(1), 0)]);
             let give_up_at = Instant::now() + DEADLINE;
@@ -228,11 +229,14 @@ fn a_rank_whose_loss_is_not_known_is_told_of() {
             let interrupt = Some(interrupt.as_fd());
             let ended = zero.meet_again(&lost, give_up_at, interrupt, |_, _| (), tell);
             assert!(matches!(ended, Err(RendezvousError::Ended)), "{ended:?}");
+            over.send(()).unwrap();
             again(zero, &[(1, 0), (2, 0)], DEADLINE).1
         });
         let two = scope.spawn(|| again(two, &[(0, 0)], DEADLINE).1);
         assert_eq!(calls.recv_timeout(DEADLINE).unwrap(), Rank(2));
         drop(end);
+        // Else rank 1 might be met by the call that has just been told to end.
+        is_over.recv_timeout(DEADLINE).unwrap();
         again(one, &[(0, 0)], DEADLINE).1.unwrap();
         two.join().unwrap().unwrap();
         zero.join().unwrap().unwrap();
