@@ -146,7 +146,7 @@ test: all test-programs ## run every test (installs or names missing Debian pack
 	@scripts/test-packages
 	@scripts/test $(CARGO)
 
-prove: all ## show the figures behind the promises of consistency (twelve minutes; MINUTES=n for longer)
+prove: all ## show the figures behind the promises of consistency (twenty minutes; MINUTES=n for longer)
 	@scripts/prove
 
 faults: all test-programs ## let 250 jobs fail on hosts in network namespaces (four minutes, as root; RUNS=n SEED=s)

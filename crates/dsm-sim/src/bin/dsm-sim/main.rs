@@ -100,6 +100,9 @@ enum Command {
         /// Go on with schedules for so long
         #[arg(long, value_name = "MINUTES", default_value_t = 0.0)]
         minutes: f64,
+        /// Worlds not to explore
+        #[arg(long, value_name = "WORLD,..", value_delimiter = ',', value_parser = named_world)]
+        without: Vec<&'static NamedWorld>,
     },
     /// Count and time operations on 2 to 1,024 ranks, under a model of processors and networks
     Grow(Grow),
@@ -212,9 +215,10 @@ fn obey(command: Command) -> Result<Verdict> {
         Command::Replay { seed, mutant, .. } => Ok(replay_seed(seed.unwrap_or(1), mutant)),
         Command::Mutants { mutant, schedules } => Ok(hunt(mutant, schedules)),
         Command::Coverage { schedules, crowds } => cover(schedules, crowds),
-        Command::Prove { seed, schedules, minutes } => {
+        Command::Prove { seed, schedules, minutes, without } => {
             let time = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes")?;
-            Ok(prove::prove(Budget { seed, schedules, time }))
+            let without: Vec<_> = without.iter().map(|world| world.name).collect();
+            Ok(prove::prove(Budget { seed, schedules, time }, &without))
         }
         Command::Grow(options) => {
             grow::grow(options)?;
