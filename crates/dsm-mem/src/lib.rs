@@ -16,6 +16,7 @@ compile_error!("dsm-mem needs Linux");
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("dsm-mem needs 64-bit addresses");
 
+mod acknowledged;
 mod allocator;
 mod faults;
 mod fence;
@@ -42,6 +43,7 @@ mod uffd;
 mod userfault;
 mod words;
 
+pub use acknowledged::bytes_acknowledged;
 pub use allocator::Allocator;
 pub use faults::{Choice, Fault, Faults, FaultsError, ThreadId, UnknownChoice};
 pub use fork::is_forked_child;

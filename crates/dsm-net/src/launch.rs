@@ -11,7 +11,6 @@ use crate::wipe;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 mod waits;
 
@@ -22,12 +21,8 @@ pub use waits::{
 /// The most ranks that [`Status::Unheard`] or [`Status::Unmet`] names.
 pub const MAX_NAMED: usize = 64;
 
-/// For how long nothing has come from a rank when another says [`Status::Unheard`] of it. After a blackout of 2 s
-/// the kernel has sent again by then what was lost, even if it doubles its pauses from 0.2 s.
-pub const UNHEARD_AFTER: Duration = Duration::from_millis(3_250);
-
 /// Both ends of a launch must speak the same version.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// dsmwrap writes this before its first frame, so that what a login shell prints is told from it.
 pub const PREAMBLE: [u8; 8] = *b"\0dsmwrap";
@@ -315,7 +310,7 @@ pub enum Status {
     },
     /// These ranks, at most [`MAX_NAMED`], have not answered for seconds, and nothing else has come from them. Said
     /// when there is one more, and in answer to [`Question::Unheard`], then of none too.
-    Unheard(Vec<u16>),
+    Unheard(Vec<Unheard>),
     /// `dsm_init` still waits for other ranks. Said every second from the third on.
     Unmet {
         /// Some of them, at most [`MAX_NAMED`].
@@ -323,6 +318,15 @@ pub enum Status {
         /// Many strangers connect to this rank, and may be in the way.
         is_besieged: bool,
     },
+}
+
+/// A rank that does not answer another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unheard {
+    /// Which.
+    pub rank: u16,
+    /// For how long nothing has come from it.
+    pub silent_ms: u32,
 }
 
 /// A rank that another has not met yet.

@@ -6,7 +6,7 @@
 //! the first is asked whether it still hears nothing. Ranks that meet in `dsm_init` cannot be asked, but say every
 //! second whom they miss.
 
-use dsm_net::launch::{Status, UNHEARD_AFTER, Unmet};
+use dsm_net::launch::{Status, Unheard, Unmet};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ pub(crate) struct Parted {
 struct RankState {
     stage: Stage,
     since: Instant,
-    /// Whom it does not hear, and since when it says so.
-    unheard: BTreeMap<u16, Instant>,
+    /// Whom it does not hear.
+    unheard: BTreeMap<u16, Silence>,
     /// When it last said whom it does not hear.
     said_at: Option<Instant>,
     /// It was asked and has not answered.
@@ -40,6 +40,15 @@ struct RankState {
     unmet_at: Instant,
     /// How often in a row it said so.
     reports: u32,
+}
+
+/// What a rank says of one that it does not hear.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// For how long it did not hear it when it first said so.
+    before: Duration,
+    /// Since when it says so.
+    since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,8 +105,8 @@ impl Reach {
     /// The ranks that are to be asked by now whom they do not hear.
     pub(crate) fn questions(&mut self, now: Instant) -> Vec<u16> {
         let mut asked = Vec::new();
-        for (from, of, since) in self.silences() {
-            let Next::Ask(rank) = self.next(from, of, since, now) else { continue };
+        for (from, of, silence) in self.silences() {
+            let Next::Ask(rank) = self.next(from, of, silence.since, now) else { continue };
             let state = &mut self.ranks[usize::from(rank)];
             if state.stage == Stage::Joined && !std::mem::replace(&mut state.is_asked, true) {
                 asked.push(rank);
@@ -109,19 +118,20 @@ impl Reach {
     /// When [`questions`](Self::questions) has one more.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let all = self.silences().into_iter();
-        let times = all.filter_map(|(from, of, since)| match self.next(from, of, since, now) {
-            Next::WaitUntil(at) => Some(at),
-            _ => None,
-        });
+        let times =
+            all.filter_map(|(from, of, silence)| match self.next(from, of, silence.since, now) {
+                Next::WaitUntil(at) => Some(at),
+                _ => None,
+            });
         times.min()
     }
 
     /// Two ranks that cannot reach each other, if that is certain.
     pub(crate) fn parted(&self, now: Instant) -> Option<Parted> {
         let mut silences = self.silences().into_iter();
-        let convicted = silences.find_map(|(from, of, since)| {
+        let convicted = silences.find_map(|(from, of, Silence { before, since })| {
             let Next::Convict = self.next(from, of, since, now) else { return None };
-            let seconds = (UNHEARD_AFTER + (now - since)).as_secs_f64();
+            let seconds = (before + (now - since)).as_secs_f64();
             let cause = format!(
                 "rank {from} has had no answer from rank {of} for {seconds:.1} s, though dsmexec reaches both"
             );
@@ -130,11 +140,11 @@ impl Reach {
         convicted.or_else(|| self.parted_at_the_door(now))
     }
 
-    /// Who does not hear whom, and since when that is said.
-    fn silences(&self) -> Vec<(u16, u16, Instant)> {
+    /// Who does not hear whom.
+    fn silences(&self) -> Vec<(u16, u16, Silence)> {
         let joined = (0..).zip(&self.ranks).filter(|(_, state)| state.stage == Stage::Joined);
         let all = joined.flat_map(|(from, state)| {
-            state.unheard.iter().map(move |(of, since)| (from, *of, *since))
+            state.unheard.iter().map(move |(of, silence)| (from, *of, *silence))
         });
         all.collect()
     }
@@ -189,10 +199,14 @@ impl Reach {
         None
     }
 
-    fn on_unheard(&mut self, rank: u16, ranks: &[u16], now: Instant) {
+    fn on_unheard(&mut self, rank: u16, ranks: &[Unheard], now: Instant) {
         let state = &mut self.ranks[usize::from(rank)];
-        let since = |of: &u16| (*of, state.unheard.get(of).copied().unwrap_or(now));
-        state.unheard = ranks.iter().filter(|of| **of != rank).map(since).collect();
+        let silence = |unheard: &Unheard| {
+            let before = Duration::from_millis(unheard.silent_ms.into());
+            let known = state.unheard.get(&unheard.rank).copied();
+            (unheard.rank, known.unwrap_or(Silence { before, since: now }))
+        };
+        state.unheard = ranks.iter().filter(|of| of.rank != rank).map(silence).collect();
         state.said_at = Some(now);
         state.is_asked = false;
     }

@@ -78,8 +78,9 @@ fn start(lab: &Lab, trial: &Trial) -> Running {
     let names: Vec<String> =
         trial.machines.iter().map(|host| format!("node{}", host + 1)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // Bad weather is no reason to give a host up, and connecting through it takes its time; all else is as by default.
-    let connect = if trial.kind.promise() == Promise::Completes { "30" } else { "10" };
+    // Bad weather is no reason to give a host up; where one packet in ten is lost, one login in thousands takes 30 s. All else
+    // is as by default.
+    let connect = if trial.kind.promise() == Promise::Completes { "60" } else { "10" };
     let options = ["--fault", trial.engine, "--stopped-after", "1", "--connect-timeout", connect];
     lab.job(trial.user, &names).options(&options).start(trial.workload, &[&trial.steps.to_string()])
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A lower rank that is being connected to.
 pub(super) struct Asked {
@@ -102,7 +102,7 @@ impl Meeting<'_> {
         let begun = Calling::begin(self.rendezvous.party.keys.with(rank), &preamble);
         let (calling, first) = begun.map_err(|source| untrusted(rank, address, source))?;
         self.called.entry(rank).or_insert_with(Instant::now);
-        let until = Instant::now() + CONNECT_TIMEOUT;
+        let until = Instant::now() + attempt.within;
         let stage = Stage::Connecting { calling, first, until };
         let connected = connect(address).map(|stream| Asked { stream, attempt, stage });
         Ok(connected.and_then(Asked::proceed))
@@ -221,7 +221,5 @@ fn untrusted(rank: Rank, address: SocketAddr, source: HandshakeError) -> Rendezv
     RendezvousError::Unauthentic { rank, address, source }
 }
 
-/// Then the next attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// So many attempts are made before anything is said of it.
-const TRIES_UNTOLD: u32 = 5;
+/// So many attempts, ten seconds, are made before anything is said of it.
+const TRIES_UNTOLD: u32 = 7;

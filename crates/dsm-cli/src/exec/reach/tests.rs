@@ -33,7 +33,7 @@ fn check(story: &[Happens], expected: Option<&str>) {
                 reach.on_status(*rank, &Status::Joined { fault_engine }, now);
             }
             Finalized(rank) => reach.on_status(*rank, &Status::Finalized, now),
-            Unheard(rank, of) => reach.on_status(*rank, &Status::Unheard(of.to_vec()), now),
+            Unheard(rank, of) => reach.on_status(*rank, &unheard(of), now),
             Unmet(rank, of, ms) => reach.on_status(*rank, &unmet(*rank, of, *ms, false), now),
             Besieged(rank, of) => reach.on_status(*rank, &unmet(*rank, of, 9_000, true), now),
             Over(rank) => reach.on_over(*rank, now),
@@ -46,6 +46,11 @@ fn check(story: &[Happens], expected: Option<&str>) {
         found = found.or_else(|| reach.parted(now));
     }
     assert_eq!(found.map(|it| it.cause).as_deref(), expected);
+}
+
+fn unheard(of: &[u16]) -> Status {
+    let one = |rank: &u16| dsm_net::launch::Unheard { rank: *rank, silent_ms: 3_200 };
+    Status::Unheard(of.iter().map(one).collect())
 }
 
 fn unmet(rank: u16, of: &[u16], ms: u64, is_besieged: bool) -> Status {

@@ -2,7 +2,8 @@ use super::super::pulse::{Beat, Seen};
 use super::{Break, Peers};
 use crate::fatal::Fatal;
 use dsm_core::Rank;
-use dsm_net::launch::{MAX_NAMED, Status};
+use dsm_mem::bytes_acknowledged;
+use dsm_net::launch::{MAX_NAMED, Status, Unheard};
 use std::time::{Duration, Instant};
 
 /// When to look whether peers are silent. Only while one of them is not known to have what it was sent.
@@ -64,6 +65,7 @@ impl Peers {
             }
             let seen = Seen {
                 received: connection.received(),
+                acknowledged: connection.socket().map_or(0, bytes_acknowledged),
                 said: connection.said(),
                 is_answered: connection.is_answered(),
             };
@@ -85,8 +87,11 @@ impl Peers {
     }
 
     fn tell_unheard(&self) {
-        let unheard = self.links.iter().filter(|(_, link)| link.pulse.is_unheard());
-        let unheard = unheard.map(|(rank, _)| rank.0).take(MAX_NAMED).collect();
+        let unheard = self.links.iter().filter_map(|(rank, link)| {
+            let silent_ms = u32::try_from(link.pulse.unheard()?.as_millis()).unwrap_or(u32::MAX);
+            Some(Unheard { rank: rank.0, silent_ms })
+        });
+        let unheard = unheard.take(MAX_NAMED).collect();
         if let Some(supervisor) = &self.supervisor {
             supervisor.tell(&Status::Unheard(unheard));
         }
