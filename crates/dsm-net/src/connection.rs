@@ -7,6 +7,7 @@
 
 mod control;
 mod inbound;
+mod kept;
 mod outbound;
 mod pings;
 
@@ -392,7 +393,7 @@ impl Connection {
         copy: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ConnectionError> {
         self.push(message);
-        self.outbound.push_with(copy);
+        self.outbound.push_with(self.limits.page_bytes as usize, copy);
         self.outbound.check_limit()
     }
 
@@ -468,8 +469,9 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         self.push(message);
         let plain = self.stream.as_ref().filter(|_| !self.is_blocked && self.cipher.is_none());
-        let written = plain.map(|stream| write(stream.as_fd(), self.outbound.unsent()));
-        self.outbound.push_with(copy);
+        let written =
+            plain.zip(self.outbound.unsent()).map(|(stream, before)| write(stream.as_fd(), before));
+        self.outbound.push_with(self.limits.page_bytes as usize, copy);
         match written {
             None if self.is_blocked => (),
             None => self.flush()?,

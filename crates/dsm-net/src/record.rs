@@ -77,14 +77,24 @@ impl Cipher {
                 &self.parts[..]
             }
         };
-        assert!(plaintext.len() <= MAX_PLAINTEXT, "what is to be sealed was cut into records");
-        let length = plaintext.len() + TAG_BYTES;
-        let field = u16::try_from(length).expect("the limit fits");
-        out.extend_from_slice(&field.to_le_bytes());
         let begin = out.len();
-        out.resize(begin + length, 0);
-        let written = self.state.write_message(plaintext, &mut out[begin..]);
-        assert_eq!(written, Ok(length), "there is room for the record, and a nonce");
+        out.resize(begin + record_bytes(plaintext.len()), 0);
+        seal(&mut self.state, plaintext, &mut out[begin..]);
+        self.count_sealed();
+    }
+
+    /// Writes one record to the beginning of `out` that holds `plaintext`; gives how many bytes that are. What
+    /// else is in `out` may change.
+    ///
+    /// # Panics
+    /// If that is more than [`MAX_PLAINTEXT`] bytes, or there is no room for [`record_bytes`] of them.
+    pub fn seal_into(&mut self, plaintext: &[u8], out: &mut [u8]) -> usize {
+        let bytes = seal(&mut self.state, plaintext, out);
+        self.count_sealed();
+        bytes
+    }
+
+    fn count_sealed(&mut self) {
         self.sealed += 1;
         if self.sealed == REKEY_AFTER {
             self.sealed = 0;
@@ -97,6 +107,20 @@ impl Cipher {
     /// # Errors
     /// If it is not the record the other end sealed at this place; then no later one opens either.
     pub fn open(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>) -> Result<(), RecordError> {
+        let begin = plain.len();
+        // With room for the tag it is opened in place.
+        plain.resize(begin + ciphertext.len().min(MAX_CIPHERTEXT), 0);
+        let opened = self.open_into(ciphertext, &mut plain[begin..]);
+        plain.truncate(begin + opened.unwrap_or(0));
+        opened.map(|_| ())
+    }
+
+    /// The same to the beginning of `plain`, which has room for the ciphertext; gives how many bytes it wrote.
+    /// The rest of `plain` may change.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_into(&mut self, ciphertext: &[u8], plain: &mut [u8]) -> Result<usize, RecordError> {
         let length = ciphertext.len();
         if !(TAG_BYTES..=MAX_CIPHERTEXT).contains(&length) {
             self.is_broken = true;
@@ -105,22 +129,34 @@ impl Cipher {
         if self.is_broken {
             return Err(RecordError::Unauthentic);
         }
-        let begin = plain.len();
-        // With room for the tag it is opened in place.
-        plain.resize(begin + length, 0);
-        let Ok(count) = self.state.read_message(ciphertext, &mut plain[begin..]) else {
-            plain.truncate(begin);
+        let Ok(count) = self.state.read_message(ciphertext, plain) else {
             self.is_broken = true;
             return Err(RecordError::Unauthentic);
         };
-        plain.truncate(begin + count);
         self.opened += 1;
         if self.opened == REKEY_AFTER {
             self.opened = 0;
             self.state.rekey_incoming();
         }
-        Ok(())
+        Ok(count)
     }
+}
+
+/// Bytes of the record that holds so many.
+#[must_use]
+pub const fn record_bytes(plaintext: usize) -> usize {
+    LENGTH_BYTES + plaintext + TAG_BYTES
+}
+
+fn seal(state: &mut TransportState, plaintext: &[u8], out: &mut [u8]) -> usize {
+    assert!(plaintext.len() <= MAX_PLAINTEXT, "what is to be sealed was cut into records");
+    let bytes = record_bytes(plaintext.len());
+    let (field, ciphertext) = out[..bytes].split_at_mut(LENGTH_BYTES);
+    let length = u16::try_from(ciphertext.len()).expect("the limit fits");
+    field.copy_from_slice(&length.to_le_bytes());
+    let written = state.write_message(plaintext, ciphertext);
+    assert_eq!(written, Ok(ciphertext.len()), "there is room for the record, and a nonce");
+    bytes
 }
 
 impl fmt::Debug for Cipher {

@@ -320,6 +320,24 @@ fn what_is_acknowledged_is_not_kept() {
     assert!(near.connection.received() > 0, "acknowledgements came");
 }
 
+#[test]
+fn more_comes_at_a_time_than_ever_before() {
+    for ciphers in [plain, encrypted] {
+        let ((near, far), (ours, theirs)) = (streams(), ciphers());
+        let messages: Vec<Message> = (0..5000).map(|number| message(number, 1)).collect();
+        let mut near = End::new(near, ours, messages.clone());
+        let mut far = End::new(far, theirs, Vec::new());
+        near.step(5000);
+        while far.got.len() < messages.len() {
+            wait_readable(&far);
+            far.step(0);
+            near.step(0);
+        }
+        let expected = messages.iter().map(|message| (*message, content(message)));
+        assert!(far.got.iter().cloned().eq(expected));
+    }
+}
+
 /// Bytes that the far end says instead of a frame of its own.
 fn told(frame: [u8; HEADER_BYTES]) -> ConnectionError {
     let (near, mut far) = streams();

@@ -1,7 +1,6 @@
 use super::ConnectionError;
 use crate::record::{Cipher, LENGTH_BYTES, MAX_CIPHERTEXT, ciphertext_length};
 use dsm_core::wire::HEADER_BYTES;
-use rustix::buffer::spare_capacity;
 use rustix::fd::AsFd;
 use rustix::net::RecvFlags;
 
@@ -28,17 +27,21 @@ pub(super) enum Read {
     End,
 }
 
-/// Bytes in the order in which they came. Its capacity is fixed when it is made.
+/// Bytes in the order in which they came: `bytes[start..end]`. The room for them grows when a look at the socket
+/// filled it, because most connections never carry more than a few messages at a time.
+///
+/// All of `bytes` is initialised, because writing it anew before each read costs as much as a copy.
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
     start: usize,
+    end: usize,
 }
 
 impl Inbound {
     pub(super) fn new(is_encrypted: bool) -> Self {
         let (plain, sealed) =
-            if is_encrypted { (OPENED_BYTES, SEALED_BYTES) } else { (PLAIN_BYTES, 0) };
+            if is_encrypted { (FIRST_BYTES + HEADER_BYTES, FIRST_BYTES) } else { (FIRST_BYTES, 0) };
         Self { plain: Buffer::new(plain), sealed: Buffer::new(sealed), consumed: 0 }
     }
 
@@ -63,7 +66,7 @@ impl Inbound {
     /// The next bytes, which [`on_content`](Self::on_content) counts.
     pub(super) fn take(&mut self, at_most: usize) -> &[u8] {
         let from = self.plain.start;
-        self.plain.start = self.plain.bytes.len().min(from + at_most);
+        self.plain.start = self.plain.end.min(from + at_most);
         &self.plain.bytes[from..self.plain.start]
     }
 
@@ -79,17 +82,22 @@ impl Inbound {
         cipher: Option<&mut Cipher>,
     ) -> Result<Read, ReadError> {
         let into = if cipher.is_some() { &mut self.sealed } else { &mut self.plain };
-        let asked = into.make_room();
-        let count = rustix::net::recv(socket, spare_capacity(&mut into.bytes), RecvFlags::DONTWAIT)
-            .map_err(ReadError::Socket)?
-            .0;
+        let room = into.make_room();
+        let asked = room.len();
+        let count =
+            rustix::net::recv(socket, room, RecvFlags::DONTWAIT).map_err(ReadError::Socket)?.0;
         if count == 0 {
             return Ok(Read::End);
         }
+        into.end += count;
         if let Some(cipher) = cipher {
             self.open(cipher).map_err(ReadError::Peer)?;
         }
-        Ok(if count < asked { Read::Rest } else { Read::Some })
+        if count < asked {
+            return Ok(Read::Rest);
+        }
+        self.grow();
+        Ok(Read::Some)
     }
 
     /// Opens the records that are complete.
@@ -98,17 +106,26 @@ impl Inbound {
         while let Some((field, rest)) = self.sealed.rest().split_first_chunk::<LENGTH_BYTES>() {
             let length = ciphertext_length(*field)?;
             let Some(ciphertext) = rest.get(..length) else { break };
-            cipher.open(ciphertext, &mut self.plain.bytes)?;
+            self.plain.end += cipher.open_into(ciphertext, self.plain.room())?;
             self.sealed.start += LENGTH_BYTES + length;
         }
         Ok(())
     }
 
+    /// More comes at a time than there is room for.
+    fn grow(&mut self) {
+        if self.sealed.bytes.is_empty() {
+            self.plain.grow(PLAIN_BYTES);
+        } else {
+            self.sealed.grow(SEALED_BYTES);
+            self.plain.grow(SEALED_BYTES + HEADER_BYTES);
+        }
+    }
+
     /// The connection is gone. What was read of the stream is not asked for again; a record of which a part is
     /// missing will come once more.
     pub(super) fn on_lost(&mut self) {
-        self.sealed.bytes.clear();
-        self.sealed.start = 0;
+        (self.sealed.start, self.sealed.end) = (0, 0);
     }
 }
 
@@ -120,27 +137,38 @@ pub(super) enum ReadError {
 }
 
 impl Buffer {
-    fn new(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), start: 0 }
+    fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes], start: 0, end: 0 }
     }
 
     fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.bytes[self.start..self.end]
     }
 
-    /// Moves what is left to the front; gives how many bytes there is room for.
-    fn make_room(&mut self) -> usize {
-        let left = self.bytes.len() - self.start;
-        self.bytes.copy_within(self.start.., 0);
-        self.bytes.truncate(left);
-        self.start = 0;
-        self.bytes.capacity() - left
+    /// Where bytes can be added.
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// Moves what is left to the front; gives the room behind it.
+    fn make_room(&mut self) -> &mut [u8] {
+        self.bytes.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        self.room()
+    }
+
+    fn grow(&mut self, at_most: usize) {
+        let bytes = self.bytes.len();
+        self.bytes.resize(at_most.min(2 * bytes).max(bytes), 0);
     }
 }
 
+/// What an idle connection needs; whatever fills it makes it larger, so that there is always room for more. An
+/// encrypted connection has as much for the text of records as for records, and for the part of a header that is left
+/// before them.
+const FIRST_BYTES: usize = 4 << 10;
 /// As many pages as come with one system call while a thread walks through memory.
 const PLAIN_BYTES: usize = 256 << 10;
-/// A few records, more than one in any case.
-const SEALED_BYTES: usize = 2 * (LENGTH_BYTES + MAX_CIPHERTEXT);
-/// What those hold, behind less than a header.
-const OPENED_BYTES: usize = SEALED_BYTES + HEADER_BYTES;
+/// Half as many: these bytes pass through the processor's caches twice.
+const SEALED_BYTES: usize = 128 << 10;
+const _: () = assert!(SEALED_BYTES > LENGTH_BYTES + MAX_CIPHERTEXT, "a record fits");

@@ -1,8 +1,9 @@
 use super::ConnectionError;
-use crate::record::{Cipher, MAX_PLAINTEXT};
+use super::kept::Kept;
+use crate::record::{Cipher, MAX_PLAINTEXT, record_bytes};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::io;
 
 /// Bytes that may wait for one peer, to be sent or to be acknowledged. The protocol bounds what a peer can
@@ -11,48 +12,50 @@ use std::io;
 pub const MAX_OUTBOUND: usize = 64 << 20;
 
 /// The stream of bytes to a peer, from the first that it has not acknowledged.
-///
-/// Invariant: `start <= sent <= kept.len()`; what is before `start` is of no use any more.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    kept: Vec<u8>,
-    /// The offset of `kept[0]` in the stream.
-    base: u64,
-    start: usize,
+    kept: Kept,
     /// What the last acknowledgement in the peer's stream said. A peer that is met again says more at once, and
     /// repeats what it had said before.
     told: u64,
-    /// Up to where bytes were given to the socket, or are in `sealed`.
-    sent: usize,
-    /// Records that hold what is before `sent`, as far as the socket did not take them.
-    sealed: Vec<u8>,
-    sealed_sent: usize,
+    sealed: Sealed,
+}
+
+/// Records that hold what the stream gave last, as far as the socket did not take them: `bytes[start..end]`.
+///
+/// All of `bytes` is initialised, because writing it anew before each record costs as much as a copy.
+#[derive(Debug, Default)]
+struct Sealed {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
 }
 
 impl Outbound {
     /// Adds bytes to the end of the stream.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.kept.extend_from_slice(bytes);
+        self.kept.push(bytes);
     }
 
-    /// Has bytes added to the end of the stream.
-    pub(super) fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        append(&mut self.kept);
+    /// Has so many bytes added to the end of the stream.
+    pub(super) fn push_with(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) {
+        self.kept.push_with(bytes, append);
     }
 
-    /// What the socket was not given yet.
-    pub(super) fn unsent(&self) -> &[u8] {
-        &self.kept[self.sent..]
+    /// What the socket was not given yet, if it is in one piece.
+    pub(super) fn unsent(&self) -> Option<&[u8]> {
+        let mut pieces = self.kept.unsent();
+        let first = pieces.next().unwrap_or_default();
+        pieces.next().is_none().then_some(first)
     }
 
     /// The socket has taken so many of those, as they are.
     pub(super) fn on_sent(&mut self, count: usize) {
-        self.sent += count;
-        assert!(self.sent <= self.kept.len(), "a socket takes no more than it is given");
+        self.kept.on_sent(count);
     }
 
     pub(super) fn is_flushed(&self) -> bool {
-        self.sent == self.kept.len() && self.sealed_sent == self.sealed.len()
+        self.kept.is_sent() && self.sealed.is_empty()
     }
 
     /// Gives the socket as much as it takes; whether that was all.
@@ -65,15 +68,15 @@ impl Outbound {
             if let Some(cipher) = &mut cipher {
                 self.seal(cipher);
             }
-            let bytes = match cipher {
-                Some(_) => &self.sealed[self.sealed_sent..],
-                None => self.unsent(),
-            };
-            if bytes.is_empty() {
+            if self.is_flushed() {
                 return Ok(true);
             }
-            match rustix::net::send(socket, bytes, SEND_FLAGS) {
-                Ok(count) if cipher.is_some() => self.sealed_sent += count,
+            let sent = match cipher {
+                Some(_) => rustix::net::send(socket, self.sealed.rest(), SEND_FLAGS),
+                None => self.send_plain(socket),
+            };
+            match sent {
+                Ok(count) if cipher.is_some() => self.sealed.start += count,
                 Ok(count) => self.on_sent(count),
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(Errno::INTR) => (),
@@ -82,17 +85,30 @@ impl Outbound {
         }
     }
 
+    fn send_plain(&self, socket: &impl AsFd) -> Result<usize, Errno> {
+        if let Some(piece) = self.unsent() {
+            return rustix::net::send(socket, piece, SEND_FLAGS);
+        }
+        let mut pieces = [io::IoSlice::new(&[]); PIECES_AT_ONCE];
+        let unsent = self.kept.unsent().map(io::IoSlice::new);
+        let count = pieces.iter_mut().zip(unsent).map(|(place, piece)| *place = piece).count();
+        let nothing = &mut SendAncillaryBuffer::default();
+        rustix::net::sendmsg(socket, &pieces[..count], nothing, SEND_FLAGS)
+    }
+
     /// Makes records of what is to be sent next, once the socket has taken those before.
     fn seal(&mut self, cipher: &mut Cipher) {
-        if self.sealed_sent < self.sealed.len() {
+        if !self.sealed.is_empty() {
             return;
         }
-        self.sealed.clear();
-        self.sealed_sent = 0;
-        while self.sent < self.kept.len() && self.sealed.len() < SEALED_AT_ONCE {
-            let end = self.kept.len().min(self.sent + MAX_PLAINTEXT);
-            cipher.seal(&[&self.kept[self.sent..end]], &mut self.sealed);
-            self.sent = end;
+        (self.sealed.start, self.sealed.end) = (0, 0);
+        let Self { kept, sealed, .. } = self;
+        while sealed.end < SEALED_AT_ONCE {
+            let Some(piece) = kept.unsent().next() else { return };
+            let text = &piece[..piece.len().min(MAX_PLAINTEXT)];
+            let count = text.len();
+            sealed.end += cipher.seal_into(text, sealed.room(record_bytes(count)));
+            kept.on_sent(count);
         }
     }
 
@@ -100,38 +116,21 @@ impl Outbound {
     pub(super) fn acknowledge(&mut self, offset: u64) -> Result<(), ConnectionError> {
         self.check_offset(offset, self.told)?;
         self.told = offset;
-        self.drop_until(offset);
+        self.kept.drop_until(offset);
         Ok(())
-    }
-
-    fn drop_until(&mut self, offset: u64) {
-        let index = usize::try_from(offset.saturating_sub(self.base)).expect("memory has it");
-        self.start = self.start.max(index);
-        if self.start == self.kept.len() {
-            self.base += self.start as u64;
-            self.kept.clear();
-            self.kept.shrink_to(CAPACITY_KEPT);
-            (self.start, self.sent) = (0, 0);
-        } else if self.start >= COMPACT_AT.max(self.kept.len() / 2) {
-            self.kept.drain(..self.start);
-            self.base += self.start as u64;
-            self.sent -= self.start;
-            self.start = 0;
-        }
     }
 
     /// A new connection begins, on which the peer awaits the stream from this offset on.
     pub(super) fn rewind(&mut self, offset: u64) -> Result<(), ConnectionError> {
-        self.check_offset(offset, self.base + self.start as u64)?;
-        self.drop_until(offset);
-        self.sent = self.start;
-        self.sealed.clear();
-        self.sealed_sent = 0;
+        self.check_offset(offset, self.kept.start())?;
+        self.kept.drop_until(offset);
+        self.kept.send_again();
+        (self.sealed.start, self.sealed.end) = (0, 0);
         Ok(())
     }
 
     fn check_offset(&self, offset: u64, least: u64) -> Result<(), ConnectionError> {
-        let most = self.base + self.sent as u64;
+        let most = self.kept.sent();
         if (least..=most).contains(&offset) {
             return Ok(());
         }
@@ -141,15 +140,32 @@ impl Outbound {
     /// # Errors
     /// If the peer lets too much pile up.
     pub(super) fn check_limit(&self) -> Result<(), ConnectionError> {
-        let waiting = self.kept.len() - self.start;
+        let waiting = self.kept.bytes();
         if waiting > MAX_OUTBOUND { Err(ConnectionError::QueueFull { waiting }) } else { Ok(()) }
     }
 }
 
+impl Sealed {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Where a record of so many bytes can be added.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        let needed = self.end + bytes;
+        if needed > self.bytes.len() {
+            self.bytes.resize(needed.next_power_of_two(), 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+}
+
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-/// Acknowledged bytes at the front that are worth moving the rest for.
-const COMPACT_AT: usize = 64 << 10;
-/// What an idle connection keeps of the memory that it once needed.
-const CAPACITY_KEPT: usize = 1 << 20;
 /// Records that are made before the socket is asked to take them.
 const SEALED_AT_ONCE: usize = 64 << 10;
+/// Pieces of the stream that one system call sends.
+const PIECES_AT_ONCE: usize = 8;
