@@ -10,7 +10,7 @@ use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 use thiserror::Error;
@@ -45,7 +45,7 @@ pub(crate) struct Calls {
     event: OwnedFd,
     /// What runs the driver; without, as in a test, threads only sleep.
     service: OnceLock<Weak<Service>>,
-    prefetch_limit: AtomicU8,
+    prefetch_limit: AtomicU16,
     /// The thread that leads while it is stopped on a page, as long as it waits for events, or 0.
     stopped_leader: AtomicU32,
 }
@@ -110,16 +110,16 @@ impl Calls {
     pub(crate) fn new() -> io::Result<Self> {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (state, service) = (Mutex::default(), OnceLock::new());
-        let (prefetch_limit, stopped_leader) = (AtomicU8::new(0), AtomicU32::new(0));
+        let (prefetch_limit, stopped_leader) = (AtomicU16::new(0), AtomicU32::new(0));
         Ok(Self { state, event, service, prefetch_limit, stopped_leader })
     }
 
     /// How many pages are fetched ahead of a thread at most.
-    pub(crate) fn prefetch_limit(&self) -> u8 {
+    pub(crate) fn prefetch_limit(&self) -> u16 {
         self.prefetch_limit.load(Relaxed)
     }
 
-    pub(crate) fn limit_prefetch(&self, pages: u8) {
+    pub(crate) fn limit_prefetch(&self, pages: u16) {
         self.prefetch_limit.store(pages, Relaxed);
     }
 

@@ -203,9 +203,9 @@ impl Node {
     }
 
     /// From now on at most so many pages are fetched ahead of a thread that walks through memory, as if
-    /// `DSM_PREFETCH` had said so: 0 for memory that is used without any order, 128 at most. Other ranks and what
+    /// `DSM_PREFETCH` had said so: 0 for memory that is used without any order, 256 at most. Other ranks and what
     /// [`prefetch`](Self::prefetch) asks for are not concerned.
-    pub fn limit_prefetch(&self, pages: u8) {
+    pub fn limit_prefetch(&self, pages: u16) {
         self.calls.limit_prefetch(pages.min(MOST_PREFETCH));
     }
 

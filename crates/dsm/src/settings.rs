@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub(crate) hold: Duration,
     pub(crate) spin: Duration,
     /// How many pages are fetched ahead of a thread at most.
-    pub(crate) prefetch: u8,
+    pub(crate) prefetch: u16,
     pub(crate) join_timeout: Duration,
     pub(crate) peer: PeerProfile,
     pub(crate) encryption: Encryption,
@@ -146,7 +146,7 @@ impl Settings {
             read("DSM_BASE", "an address, such as 0x200000000000", address_of, DEFAULT_BASE)?;
         let hold = read("DSM_HOLD_US", "microseconds up to 1000000", hold_of, DEFAULT_HOLD_US)?;
         let spin = read("DSM_SPIN_US", "microseconds up to 1000000", hold_of, DEFAULT_SPIN_US)?;
-        let prefetch = read("DSM_PREFETCH", "pages from 0 to 128", pages_of, DEFAULT_PREFETCH)?;
+        let prefetch = read("DSM_PREFETCH", "pages from 0 to 256", pages_of, DEFAULT_PREFETCH)?;
         let join =
             read("DSM_JOIN_TIMEOUT_S", "seconds from 1 to 86400", timeout_of, DEFAULT_JOIN_S)?;
         let named = |name| variable(name).filter(|value| !value.is_empty());
@@ -190,7 +190,7 @@ impl Settings {
             fault,
             hold: Duration::from_micros(hold),
             spin: Duration::from_micros(spin),
-            prefetch: u8::try_from(prefetch).expect("it was checked"),
+            prefetch: u16::try_from(prefetch).expect("it was checked"),
             join_timeout: Duration::from_secs(join),
             peer,
             encryption,
@@ -257,7 +257,7 @@ const DEFAULT_SPIN_US: u64 = 50;
 /// Enough to keep a connection busy while a thread reads what has come.
 const DEFAULT_PREFETCH: u64 = MOST_PREFETCH as u64;
 /// What may come in vain when a walk through memory ends.
-pub(crate) const MOST_PREFETCH: u8 = 128;
+pub(crate) const MOST_PREFETCH: u16 = 256;
 const DEFAULT_JOIN_S: u64 = 600;
 
 #[cfg(test)]
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(error.expected(), "native, seed8 or bcast");
         assert_eq!(check("DSM_PEER", "bcast").map(|s| s.peer), Ok(PeerProfile::Bcast));
         assert!(check("DSM_HOLD_US", "1000001").is_err());
-        assert!(check("DSM_PREFETCH", "129").is_err());
+        assert!(check("DSM_PREFETCH", "257").is_err());
         assert_eq!(check("DSM_PREFETCH", "0").map(|s| s.prefetch), Ok(0));
         let error = check("DSM_ENCRYPT", "yes").unwrap_err();
         assert_eq!(error.expected(), "auto, always or never");

@@ -108,7 +108,7 @@ fn stores_side_by_side_are_kept_sigsegv() {
 /// A walk brings every page once; whatever it brings in vain is no more than a window.
 fn walk_of(fault: &str, first: usize, last: usize, step: isize) {
     const PAGES: usize = 400;
-    const WINDOW: u64 = 128;
+    const WINDOW: u64 = 256;
     job::run(2, &[("DSM_FAULT", fault)], |node| {
         let pages = written_by_rank_1(node, PAGES);
         if node.rank() == 0 {

@@ -21,7 +21,7 @@ struct UnderWay {
     /// In the order in which they were asked for, which is mostly that in which they come.
     pages: VecDeque<PageId>,
     /// How many of them are alike in their last bits: where none is, there is nothing to search for.
-    alike: [u8; ALIKE],
+    alike: [u16; ALIKE],
 }
 
 impl Driver {
@@ -136,7 +136,7 @@ impl UnderWay {
         may_be_there.then(|| pages.position(|other| *other == page)).flatten()
     }
 
-    fn alike(&mut self, page: PageId) -> &mut u8 {
+    fn alike(&mut self, page: PageId) -> &mut u16 {
         &mut self.alike[usize::try_from(page.0 % ALIKE as u64).expect("less than a length")]
     }
 }
@@ -148,10 +148,10 @@ impl Default for UnderWay {
 }
 
 const AT_ONCE: usize = 32;
-const AT_ONCE_OF_STREAMS: usize = 128;
+const AT_ONCE_OF_STREAMS: usize = 256;
 const MOST_RANGES: usize = 1024;
 /// More than are under way at a time.
-const ALIKE: usize = 256;
+const ALIKE: usize = 512;
 
 #[cfg(test)]
 mod tests {

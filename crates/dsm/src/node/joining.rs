@@ -219,7 +219,7 @@ struct Place {
     addresses: Arc<[IpAddr]>,
     hold: Duration,
     spin: Duration,
-    prefetch: u8,
+    prefetch: u16,
 }
 
 fn layout(settings: &Settings) -> Layout {

@@ -78,7 +78,7 @@ struct Randoms {
 impl Randoms {
     fn measure(&mut self, ground: &Ground<'_>, round: u32, links: &mut [Link]) -> Outcome {
         let configured = env::var("DSM_PREFETCH").ok().and_then(|pages| pages.parse().ok());
-        let limit = configured.unwrap_or(u8::MAX);
+        let limit = configured.unwrap_or(u16::MAX);
         prepare(ground, Line::Random, round, links)?;
         let pages = shuffled(round);
         for (block, pages) in (round..).zip(pages.chunks(BLOCK)) {
